@@ -1,0 +1,1 @@
+"""Azure ML on loopback; imports nothing else of taxiops, and no azure package."""

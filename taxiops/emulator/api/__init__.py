@@ -1,0 +1,1 @@
+"""The wire: parse the request, call the state, format the answer."""

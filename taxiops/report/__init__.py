@@ -1,0 +1,1 @@
+"""comparison.json rendered for people; measures and decides nothing."""

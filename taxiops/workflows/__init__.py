@@ -1,0 +1,1 @@
+"""One file per verb: read, ask the domain, journal, act, read back, record."""
