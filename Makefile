@@ -1,0 +1,63 @@
+# The two commands of the README are `make demo` and `make test`; `make help` lists the rest.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help demo test check bench docs lock build clean
+
+help:
+	@echo 'make demo   install, then run the whole story on the embedded Azure ML'
+	@echo 'make test   install, then run the whole test suite'
+	@echo 'make check  formatting, lint, types, layers, YAML and workflow linters'
+	@echo 'make bench  the benchmarks; every figure is a ratio measured in one run'
+	@echo 'make docs   regenerate the reference pages'
+	@echo 'make lock   resolve the dependencies again and write requirements.lock'
+	@echo 'make build  build the wheel'
+	@echo 'make clean  stop the emulator and remove everything made here'
+
+$(STAMP): requirements.lock pyproject.toml
+	@set -e; \
+	for candidate in "$(PYTHON)" python3.13 python3.12 python3.11 python3; do \
+	  [ -n "$$candidate" ] || continue; \
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    found="$$candidate"; break; \
+	  fi; \
+	done; \
+	[ -n "$$found" ] || { echo 'taxiops needs Python 3.11 or newer: install it, or call make PYTHON=/path/to/python3' >&2; exit 2; }; \
+	echo "Installing into .venv with $$("$$found" --version) (about a minute) ..."; \
+	"$$found" -m venv --clear .venv; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
+	touch $(STAMP)
+
+demo: $(STAMP)
+	@$(BIN)/taxiops demo
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/yamllint --strict .
+
+bench: $(STAMP)
+	$(BIN)/python -m tests.benchmarks
+
+docs: $(STAMP)
+	$(BIN)/python -m taxiops.cli.reference
+
+lock: $(STAMP)
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+	  --fork-strategy fewest --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  --output-file requirements.lock
+
+build: $(STAMP)
+	$(BIN)/python -m build --no-isolation
+
+clean:
+	@if [ -x $(BIN)/taxiops ]; then $(BIN)/taxiops emulator stop || true; fi
+	rm -rf .venv .taxiops artifacts dist
