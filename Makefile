@@ -45,7 +45,7 @@ check: $(STAMP)
 	$(BIN)/yamllint --strict .
 
 bench: $(STAMP)
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python tests/benchmarks
 
 docs: $(STAMP)
 	$(BIN)/python -m taxiops.cli.reference
