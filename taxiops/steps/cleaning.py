@@ -38,8 +38,8 @@ DROP_RULES: dict[str, tuple[str, Callable[[Columns], Mask]]] = {
     ),
     "distance_implausible": (
         f"the distance is not above 0 or is over {LONGEST_TRIP_MILES:.0f} miles",
-        lambda t: ~(
-            (t["trip_distance_miles"] > 0) & (t["trip_distance_miles"] <= LONGEST_TRIP_MILES)
+        lambda t: (
+            ~((t["trip_distance_miles"] > 0) & (t["trip_distance_miles"] <= LONGEST_TRIP_MILES))
         ),
     ),
     "ride_time_implausible": (

@@ -1,4 +1,4 @@
-"""What a trip is once its layout is forgotten: column names, units and types; no reading, no rules."""
+"""What a trip is once its layout is forgotten: names, units, types; no reading, no rules."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -36,7 +36,10 @@ SCHEMA = pa.schema(
     [
         pa.field(RIDE, pa.uint64(), nullable=False),
         pa.field(PICKUP, pa.timestamp("us"), nullable=False),
-        *(pa.field(name, pa.int32() if name in WHOLE_NUMBERS else pa.float64()) for name in NUMBERS),
+        *(
+            pa.field(name, pa.int32() if name in WHOLE_NUMBERS else pa.float64())
+            for name in NUMBERS
+        ),
         pa.field(FARE, pa.float64(), nullable=False),
     ]
 )
@@ -59,9 +62,7 @@ def concatenate(batches: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any
 
 def to_table(columns: Columns) -> pa.Table:
     """Prepared trips as Arrow, unknown values as nulls."""
-    arrays = [
-        pa.array(columns[field.name], from_pandas=True).cast(field.type) for field in SCHEMA
-    ]
+    arrays = [pa.array(columns[field.name], from_pandas=True).cast(field.type) for field in SCHEMA]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 

@@ -71,7 +71,7 @@ def predictions(model: Model, what: str, matrix: Floats) -> Floats:
     fares = model.predict(matrix)
     if not (np.isfinite(fares).all() and (np.abs(fares) <= LARGEST_PREDICTION_USD).all()):
         raise UsageError(
-            f"{what}: predicts a fare that is no number or beyond {LARGEST_PREDICTION_USD:.0f} USD.",
+            f"{what}: predicts a fare that is no number or over {LARGEST_PREDICTION_USD:.0f} USD.",
             hint="Train it again on clean trips.",
             code="model-implausible",
         )
@@ -155,9 +155,7 @@ def comparison(
     measured = measure(batches, candidate, baseline.model)
     bootstrap = Bootstrap(measured.whole, measured.seed)
     totals = bootstrap.totals(measured.whole)
-    metrics = {
-        name: compared(name, measured.whole, totals, policy.confidence) for name in METRICS
-    }
+    metrics = {name: compared(name, measured.whole, totals, policy.confidence) for name in METRICS}
     verdict = verdict_of(metrics, policy)
     job = job_of(environ)
     document = {
@@ -205,7 +203,7 @@ def policy_table(text: str) -> dict[str, Any]:
 
 
 def baseline_of(options: argparse.Namespace) -> Baseline:
-    """The given baseline model under its name, or the naive one. Raises UsageError on a mismatch."""
+    """The given baseline model, or the naive one. Raises UsageError when kind and model differ."""
     if options.baseline_model is None:
         if options.baseline_kind != "naive":
             raise UsageError(

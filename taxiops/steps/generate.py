@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,34 +30,46 @@ FIRST_DAY, DAYS = "2025-01-06", 28
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Share of a day's trips by hour, midnight first.
+# Share of a day's trips by hour, midnight first; mornings in the first row.
 WEEKDAY_HOURS = np.array(
-    [14, 8, 5, 4, 5, 10, 24, 42, 52, 50, 48, 50, 52, 52, 54, 56, 52, 60, 70, 66, 58, 52, 44, 28]
-)
+    [
+        [14, 8, 5, 4, 5, 10, 24, 42, 52, 50, 48, 50],
+        [52, 52, 54, 56, 52, 60, 70, 66, 58, 52, 44, 28],
+    ],
+    float,
+).ravel()
 WEEKEND_HOURS = np.array(
-    [42, 34, 26, 18, 10, 6, 10, 16, 26, 38, 48, 54, 58, 58, 58, 58, 58, 60, 62, 60, 54, 52, 52, 48]
-)
+    [
+        [42, 34, 26, 18, 10, 6, 10, 16, 26, 38, 48, 54],
+        [58, 58, 58, 58, 58, 60, 62, 60, 54, 52, 52, 48],
+    ],
+    float,
+).ravel()
 # Miles an hour in Manhattan's streets by hour.
 WEEKDAY_SPEED = np.array(
-    [17, 19, 20, 21, 20, 18, 14, 10.5, 8.5, 8.2, 8.5, 8.4, 8.2, 8.2, 7.9, 7.6, 7.5, 7.4, 8, 9.4, 11]
-    + [12, 13.5, 15]
-)
+    [
+        [17, 19, 20, 21, 20, 18, 14, 10.5, 8.5, 8.2, 8.5, 8.4],
+        [8.2, 8.2, 7.9, 7.6, 7.5, 7.4, 8, 9.4, 11, 12, 13.5, 15],
+    ],
+    float,
+).ravel()
 WEEKEND_SPEED = np.array(
-    [13, 13.5, 14.5, 16, 18, 20, 20, 19, 17, 14, 12, 11, 10.4, 10, 9.8, 9.8, 9.8, 9.8, 10, 10.6, 11.4]
-    + [11.8, 12, 12.4]
-)
+    [
+        [13, 13.5, 14.5, 16, 18, 20, 20, 19, 17, 14, 12, 11],
+        [10.4, 10, 10, 10, 10, 10, 10, 10.6, 11, 12, 12, 12.5],
+    ],
+    float,
+).ravel()
 
 
-def generated_batches(
-    rows: int, seed: int, first_day: str = FIRST_DAY
-) -> Iterator[pa.RecordBatch]:
+def generated_batches(rows: int, seed: int, first_day: str = FIRST_DAY) -> Iterator[pa.RecordBatch]:
     """`rows` trips of four weeks in the Commission's layout; equal seeds give equal trips.
 
     Memory does not grow with `rows`. Raises UsageError when `rows` or `seed` is out of range.
     """
     if not 1 <= rows <= 1_000_000_000 or not 0 <= seed < 2**63:
         raise UsageError(
-            f"rows is {rows}, seed is {seed}: rows must be 1 to a thousand million, seed 0 or more.",
+            f"rows is {rows}, seed is {seed}: rows must be 1 to 10^9, seed 0 or more.",
             hint="Give another --rows or --seed.",
             code="generate-range",
         )
@@ -91,9 +104,7 @@ def generated_chunk(random: Generator, rows: int, tariff: Tariff, first_day: str
         "mta_tax": np.full(rows, 0.5),
         "tip_amount": tips,
         "improvement_surcharge": np.full(rows, tariff.improvement_usd),
-        "total_amount": np.round(
-            fares + surcharges + 0.5 + tips + tariff.improvement_usd, 2
-        ),
+        "total_amount": np.round(fares + surcharges + 0.5 + tips + tariff.improvement_usd, 2),
     }
     soil(random, batch)
     return pa.RecordBatch.from_pydict(
@@ -135,7 +146,7 @@ def rides(
     miles = np.maximum(straight, 0.15) * random.lognormal(0.30, 0.10, rows) + 0.1
     streets = np.where(weekend, WEEKEND_SPEED[hours], WEEKDAY_SPEED[hours])
     in_manhattan = zones.MANHATTAN[start].astype(float) + zones.MANHATTAN[end]
-    streets = streets * (1.35 - 0.175 * in_manhattan) * random.lognormal(0, 0.13, rows)
+    streets = streets * (1.35 - 0.175 * in_manhattan) * random.lognormal(0, 0.24, rows)
     highway = 1 / (1 + np.exp(-(miles - 6.0) / 2.0))
     speed = streets * (1 - highway) + (24 + 0.9 * streets) * highway
     ride_s = miles / speed * 3600
@@ -168,7 +179,7 @@ def fares_of(
     return codes, fares
 
 
-def soil(random: Generator, batch: dict[str, NDArray[np.generic]]) -> None:
+def soil(random: Generator, batch: dict[str, NDArray[Any]]) -> None:
     """The dirt of real files: refunds, zeros, absurd values, unknown codes, repeated trips."""
     rows = len(batch["VendorID"])
 

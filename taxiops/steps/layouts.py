@@ -95,7 +95,7 @@ def match_layout(file: str, names: Iterable[str]) -> Match:
     columns = {
         ours: by_key[theirs]
         for ours, names_there in layout.columns.items()
-        for theirs in names_there[:: -1]
+        for theirs in names_there[::-1]
         if theirs in by_key
     }
     for ours in REQUIRED:

@@ -18,7 +18,6 @@ from taxiops.errors import UsageError
 from taxiops.steps.cleaning import DUPLICATE, UNREADABLE, clean, rule_texts
 from taxiops.steps.columns import (
     FARE,
-    PICKUP,
     RIDE,
     SCHEMA,
     from_batch,
@@ -115,9 +114,7 @@ def write_split(shelves: list[Path], train: Path, test: Path, source: str, count
                     file.write_table(table.replace_schema_metadata(schema.metadata))
 
 
-def prepare(
-    trips: Path | None, rows: int, seed: int, train: Path, test: Path
-) -> dict[str, Any]:
+def prepare(trips: Path | None, rows: int, seed: int, train: Path, test: Path) -> dict[str, Any]:
     """Write train and test trips and return the data report.
 
     trips: file or folder in a known layout; None generates `rows` trips from `seed`.

@@ -52,7 +52,8 @@ def useful_features(trips: Trips) -> list[str]:
 
 
 def known_values(values: NDArray[Any]) -> NDArray[Any]:
-    return values[np.isfinite(values)]
+    known: NDArray[Any] = values[np.isfinite(values)]
+    return known
 
 
 def fitted(
@@ -180,9 +181,7 @@ def run(options: argparse.Namespace) -> None:
         "learning_rate": options.learning_rate,
         "max_leaf_nodes": options.max_leaf_nodes,
     }
-    metadata = train(
-        options.train_trips, options.test_trips, options.model, params, options.commit
-    )
+    metadata = train(options.train_trips, options.test_trips, options.model, params, options.commit)
     say(f"trained {KIND} on {metadata['training']['rows']} trips with {params}")
 
 

@@ -60,9 +60,7 @@ def trip_files(path: Path) -> tuple[list[Path], list[Path]]:
             )
         return [path], []
     everything = sorted(
-        each
-        for each in path.rglob("*")
-        if each.is_file() and not each.name.startswith((".", "_"))
+        each for each in path.rglob("*") if each.is_file() and not each.name.startswith((".", "_"))
     )
     files = [each for each in everything if each.name.lower().endswith(SUFFIXES)]
     if not files:
@@ -138,7 +136,7 @@ def column_names(path: Path, file: str) -> list[str]:
 
 
 def raw_batches(path: Path, report: FileReport, match: Match) -> Iterator[pa.RecordBatch]:
-    """Batches of the file's own columns that we know. CSV comes as text, rows of wrong width left out."""
+    """Batches of the columns we know, as in the file; CSV as text, without malformed rows."""
     wanted = sorted(set(match.columns.values()))
     if path.name.lower().endswith(".parquet"):
         with pyarrow.parquet.ParquetFile(path) as parquet:

@@ -87,7 +87,8 @@ def distances_miles() -> NDArray[np.float64]:
     longitudes = np.array([zone.longitude for zone in ZONES])
     north = (latitudes[:, None] - latitudes) * MILES_PER_DEGREE
     east = (longitudes[:, None] - longitudes) * MILES_PER_DEGREE * np.cos(np.radians(40.75))
-    return np.maximum(np.hypot(north, east), 0.45)
+    straight: NDArray[np.float64] = np.maximum(np.hypot(north, east), 0.45)
+    return straight
 
 
 def destination_shares() -> NDArray[np.float64]:
