@@ -1,0 +1,88 @@
+"""`taxiops deploy`: parse, call the workflow, render."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from taxiops.cli.shared import Outcome, Session, command, verb
+from taxiops.errors import UsageError
+
+app = verb()
+
+ModelVersion = Annotated[
+    str | None,
+    typer.Option(
+        "--model-version", metavar="N", help="Registry version (default: newest with evidence)."
+    ),
+]
+Commit = Annotated[
+    str | None,
+    typer.Option("--commit", metavar="SHA", help="The version promoted from this commit."),
+]
+Slot = Annotated[
+    str | None,
+    typer.Option("--slot", help="Where to deploy (default: blue or green, whichever is idle)."),
+]
+TrafficPercent = Annotated[
+    int | None,
+    typer.Option("--traffic-percent", min=0, max=100, help="Canary share once it is tested."),
+]
+# Azure mirrors at most half of the traffic.
+Mirror = Annotated[
+    int | None,
+    typer.Option("--mirror", min=0, max=50, help="Share of requests copied to the slot."),
+]
+
+
+@command(app, "deploy")
+def deploy(
+    session: Session,
+    model_version: ModelVersion = None,
+    commit: Commit = None,
+    slot: Slot = None,
+    traffic_percent: TrafficPercent = None,
+    mirror: Mirror = None,
+) -> Outcome:
+    """Deploy a promoted model to a slot: provision at 0 %, test it, give it the canary share.
+
+    A first deployment gets all traffic. If it fails, the prior state is restored.
+    """
+    if model_version and commit:
+        raise UsageError("--model-version and --commit exclude each other.", hint="Give one.")
+    from taxiops.cli.console import Facts
+    from taxiops.cli.traffic import shares
+    from taxiops.workflows.deploy import DeployOptions
+    from taxiops.workflows.deploy import deploy as run
+
+    options = DeployOptions(
+        model_version=model_version,
+        commit=commit,
+        slot=slot,
+        traffic_percent=traffic_percent,
+        mirror_percent=mirror,
+        run_id=os.environ.get("GITHUB_RUN_ID", ""),
+    )
+    result = run(session.settings, options, session.progress)
+    state = result.state
+    model = state.get("model") or {}
+    return Outcome(
+        result,
+        headline=f"Slot {result.slot} of {result.endpoint} serves {shares(state['traffic'])}.",
+        blocks=(
+            Facts(
+                (
+                    ("model", f"{model.get('name', '')} version {model.get('version', '')}"),
+                    ("phase", str(state.get("phase", ""))),
+                    ("first deployment", "yes" if result.first_deployment else "no"),
+                    ("state file", str(result.state_file)),
+                )
+            ),
+        ),
+        outputs={
+            "endpoint": result.endpoint,
+            "slot": result.slot,
+            "first_deployment": str(result.first_deployment).lower(),
+            "state_file": str(result.state_file),
+        },
+    )

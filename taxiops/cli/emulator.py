@@ -1,0 +1,71 @@
+"""`taxiops emulator`: parse, call the workflows, render."""
+
+from typing import Annotated
+
+import typer
+
+from taxiops.cli.shared import Outcome, Result, Session, Successor, command, noun
+
+app = noun("The embedded Azure ML: started by itself when --cloud local needs it.")
+
+Program = Annotated[
+    list[str], typer.Argument(metavar="CMD", help="The program and its arguments, after --.")
+]
+
+
+@command(app, "start", both=True)
+def start(session: Session) -> Outcome:
+    """Start the emulator, or find the one that runs."""
+    from taxiops.workflows import emulator
+
+    return shown(emulator.start(session.settings))
+
+
+@command(app, "stop", both=True)
+def stop(session: Session) -> Outcome:
+    """Stop the emulator and every process it started; what it holds stays on disk."""
+    from taxiops.workflows import emulator
+
+    return shown(emulator.stop(session.settings))
+
+
+@command(app, "status", both=True)
+def status(session: Session) -> Outcome:
+    """Show whether it runs, and where."""
+    from taxiops.workflows import emulator
+
+    return shown(emulator.status(session.settings))
+
+
+@command(app, "logs", both=True)
+def logs(session: Session) -> Outcome:
+    """Show the emulator's log."""
+    from taxiops.workflows import emulator
+
+    return shown(emulator.logs(session.settings))
+
+
+@command(app, "reset", both=True)
+def reset(session: Session) -> Outcome:
+    """Forget every job, model and endpoint of the emulator."""
+    from taxiops.workflows import emulator
+
+    return shown(emulator.reset(session.settings))
+
+
+@command(
+    app,
+    "exec",
+    both=True,
+    place_on_stderr=True,
+    context_settings={"allow_interspersed_args": False},
+)
+def execute(session: Session, program: Program) -> Successor:
+    """Run a program with the variables that point an unmodified azure-ai-ml at the emulator."""
+    from taxiops.workflows import emulator
+
+    return Successor(program, emulator.exec_environment(session.settings))
+
+
+def shown(result: Result) -> Outcome:
+    return Outcome(result)

@@ -1,0 +1,59 @@
+"""`taxiops release`: parse, call the workflow, render."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from taxiops.cli.compare import Data, Overrides, Suffix, parse_overrides
+from taxiops.cli.shared import Outcome, Session, command, verb
+
+app = verb()
+
+Step = Literal[
+    "test",
+    "compare",
+    "gate",
+    "promote",
+    "deploy-dev",
+    "test-dev",
+    "traffic-dev",
+    "deploy-prod",
+    "test-prod",
+    "traffic-prod",
+]
+From = Annotated[
+    Step | None,
+    typer.Option("--from", metavar="STEP", help="First step (default: where it stopped)."),
+]
+Until = Annotated[
+    Step | None, typer.Option("--until", metavar="STEP", help="Last step (default: traffic-prod).")
+]
+
+
+@command(app, "release", both=True)
+def release(
+    session: Session,
+    from_step: From = None,
+    until_step: Until = None,
+    data: Data = None,
+    overrides: Overrides = None,
+    artifact_suffix: Suffix = "",
+) -> Outcome:
+    """Do the whole chain: test, compare, gate, promote, then Dev and Prod with traffic.
+
+    Started again, it resumes where it stopped. The steps: test, compare, gate, promote,
+    deploy-dev, test-dev, traffic-dev, deploy-prod, test-prod, traffic-prod.
+    """
+    settable = parse_overrides(overrides)
+    from taxiops.workflows.release import ReleaseOptions
+    from taxiops.workflows.release import release as run
+
+    options = ReleaseOptions(
+        from_step=from_step,
+        until_step=until_step,
+        data=data,
+        overrides=settable,
+        artifact_suffix=artifact_suffix,
+    )
+    result = run(session.settings, options, session.progress)
+    return Outcome(result)
