@@ -39,6 +39,8 @@ from taxiops.steps.statistics import (
 )
 
 BATCH_ROWS = 65_536
+# Below this the interval of a slice is not to be relied upon.
+LEAST_SLICE_ROWS = 30
 KINDS = ("serving", "registry", "naive")
 Floats = NDArray[np.float64]
 Trips = dict[str, NDArray[Any]]
@@ -129,8 +131,18 @@ def sliced(measured: Measured, bootstrap: Bootstrap, policy: Policy) -> list[dic
             figures = compared(
                 policy.primary_metric, sums, bootstrap.totals(sums), policy.confidence
             )
-            result.append({"slice": name, "rows": rows, **figures})
+            row = {"slice": name, "rows": rows, **figures}
+            result.append({**row, "verdict": slice_verdict(figures, rows)})
     return result
+
+
+def slice_verdict(figures: Mapping[str, Any], rows: int) -> str:
+    """improved or not_improved when the interval lies on one side of zero, else inconclusive."""
+    low, high = figures["ci_low"], figures["ci_high"]
+    if rows < LEAST_SLICE_ROWS or low <= 0 <= high:
+        return "inconclusive"
+    better = high < 0 if figures["direction"] == "lower_is_better" else low > 0
+    return "improved" if better else "not_improved"
 
 
 def job_of(environ: Mapping[str, str]) -> dict[str, str]:

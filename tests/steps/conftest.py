@@ -38,12 +38,12 @@ def trained(prepared: Path, folder: Path, trees: int, commit: str = "") -> Path:
 
 @pytest.fixture(scope="session")
 def strong_model(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return trained(prepared, tmp_path_factory.mktemp("strong"), 80)
+    return trained(prepared, tmp_path_factory.mktemp("strong") / "model", 80)
 
 
 @pytest.fixture(scope="session")
 def weak_model(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return trained(prepared, tmp_path_factory.mktemp("weak"), 30)
+    return trained(prepared, tmp_path_factory.mktemp("weak") / "model", 30)
 
 
 StepRun = Callable[..., subprocess.CompletedProcess[str]]

@@ -106,14 +106,12 @@ def test_no_column_tells_what_only_the_end_of_the_ride_tells(prepared: Path) -> 
     assert names == {RIDE, PICKUP, FARE, *NUMBERS}
 
 
-def generated_files(folder: Path, rows: int, seed: int) -> pa.Table:
-    folder.mkdir()
-    table = pa.Table.from_batches(generated_batches(rows, seed))
-    return table
+def generated_table(rows: int, seed: int) -> pa.Table:
+    return pa.Table.from_batches(generated_batches(rows, seed))
 
 
 def test_order_and_files_of_the_trips_do_not_matter(tmp_path: Path) -> None:
-    table = generated_files(tmp_path / "in", 3_000, 5)
+    table = generated_table(3_000, 5)
     shuffled = table.take(np.random.default_rng(0).permutation(len(table)))
     pq.write_table(table, tmp_path / "one.parquet")
     (tmp_path / "many").mkdir()
@@ -126,7 +124,7 @@ def test_order_and_files_of_the_trips_do_not_matter(tmp_path: Path) -> None:
 
 
 def test_more_trips_never_move_a_trip_to_the_other_side(tmp_path: Path) -> None:
-    table = generated_files(tmp_path / "in", 4_000, 5)
+    table = generated_table(4_000, 5)
     pq.write_table(table.slice(0, 2_000), tmp_path / "half.parquet")
     pq.write_table(table, tmp_path / "whole.parquet")
     prepare(tmp_path / "half.parquet", 0, 0, tmp_path / "a", tmp_path / "b")
@@ -136,7 +134,7 @@ def test_more_trips_never_move_a_trip_to_the_other_side(tmp_path: Path) -> None:
 
 
 def test_a_ride_recorded_twice_is_kept_once_even_with_another_fare(tmp_path: Path) -> None:
-    table = generated_files(tmp_path / "in", 2_000, 5)
+    table = generated_table(2_000, 5)
     changed = table.set_column(
         table.column_names.index("fare_amount"),
         "fare_amount",
@@ -173,7 +171,7 @@ def test_real_green_and_yellow_trips_make_one_set(real_data: Path, tmp_path: Pat
 
 
 def test_too_few_usable_trips_are_refused_with_what_dropped_them(tmp_path: Path) -> None:
-    pq.write_table(generated_files(tmp_path / "in", 30, 1), tmp_path / "few.parquet")
+    pq.write_table(generated_table(30, 1), tmp_path / "few.parquet")
     with pytest.raises(UsageError, match=r"few\.parquet: only \d+ training and \d+ test trips"):
         prepare(tmp_path / "few.parquet", 0, 0, tmp_path / "a", tmp_path / "b")
 
