@@ -160,7 +160,7 @@ def spinner(console: "RichConsole") -> Iterator[Callable[[str], None]]:
 
         def step(line: str) -> None:
             if steps:
-                console.print(Text("  " + steps[-1]), style="dim", highlight=False)
+                console.print(Text("  " + steps[-1], style="dim"))
             steps.append(clean(line))
             live.reset(task, description=steps[-1])
 
@@ -168,7 +168,7 @@ def spinner(console: "RichConsole") -> Iterator[Callable[[str], None]]:
             yield step
         finally:
             if steps:
-                console.print(Text("  " + steps[-1]), style="dim", highlight=False)
+                console.print(Text("  " + steps[-1], style="dim"))
 
 
 @contextlib.contextmanager
