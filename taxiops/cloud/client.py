@@ -1,0 +1,125 @@
+"""connect(): SDK clients from settings; the one place that knows local from azure."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from taxiops.cloud import local
+from taxiops.cloud.failures import azure_errors
+from taxiops.config import AZURE, EnvironmentSettings, Settings, load_settings
+from taxiops.errors import UsageError
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
+    from azure.core.credentials import TokenCredential
+
+PUBLIC_ARM = "https://management.azure.com"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One environment's workspace and the registry, on the emulator or in Azure.
+
+    cloud: keyword arguments of MLClient that name the cloud; empty in Azure.
+    arm: base URL of the resource manager.
+    ca_file: certificates to trust when scoring; empty: the system's.
+    """
+
+    settings: Settings
+    environment: EnvironmentSettings
+    credential: "TokenCredential"
+    cloud: Mapping[str, Any]
+    arm: str
+    ca_file: str
+
+    @cached_property
+    def workspace(self) -> "MLClient":
+        """The client of the environment's workspace; makes no request by itself."""
+        return self.client(
+            subscription_id=self.settings.subscription,
+            resource_group_name=self.environment.resource_group,
+            workspace_name=self.environment.workspace,
+        )
+
+    @cached_property
+    def registry(self) -> "MLClient":
+        """The client of the registry; one discovery request."""
+        with azure_errors(f"Finding registry {self.settings.registry}"):
+            return self.client(registry_name=self.settings.registry)
+
+    def client(self, **where: str) -> "MLClient":
+        from azure.ai.ml import MLClient
+
+        return MLClient(
+            credential=self.credential, enable_telemetry=False, **where, **dict(self.cloud)
+        )
+
+
+def connect(cloud: str, env: str, settings: Settings | None = None) -> Connection:
+    """A connection to `env` (`dev` or `prod`) in `cloud` (`local` or `azure`).
+
+    Locally, starts the emulator if it does not run. Without `settings`, those of this process.
+    Raises UsageError for settings that do not suffice, StepFailed when the emulator does not start.
+    """
+    if settings is None:
+        settings = load_settings({"cloud": cloud, "env": env}, os.environ, Path.cwd())
+    environment = settings.environment(env)
+    local.prepare_process(os.environ)
+    if cloud == AZURE:
+        require(settings, environment)
+        return azure_connection(settings, environment)
+    return local_connection(settings, environment)
+
+
+def local_connection(settings: Settings, environment: EnvironmentSettings) -> Connection:
+    starting = local.begin_start(settings)
+    try:
+        # Half of a command's start is this import; the emulator answers meanwhile.
+        import azure.ai.ml  # noqa: F401
+        from azure.identity import ClientSecretCredential
+    finally:
+        emulator = local.finish_start(starting, settings)
+    bundle = local.trust(emulator, os.environ)
+    local.avoid_proxies(os.environ)
+    credential = ClientSecretCredential(
+        emulator.tenant_id,
+        emulator.client_id,
+        emulator.client_secret,
+        authority=emulator.arm,
+        disable_instance_discovery=True,
+    )
+    cloud = {"cloud": emulator.cloud_name, "cloud_metadata": emulator.metadata()}
+    return Connection(settings, environment, credential, cloud, emulator.arm, str(bundle))
+
+
+def azure_connection(settings: Settings, environment: EnvironmentSettings) -> Connection:
+    from azure.identity import ClientSecretCredential, DefaultAzureCredential
+
+    credential: TokenCredential = (
+        ClientSecretCredential(settings.tenant_id, settings.client_id, settings.client_secret)
+        if settings.tenant_id and settings.client_id and settings.client_secret
+        else DefaultAzureCredential()
+    )
+    ca_file = os.environ.get("REQUESTS_CA_BUNDLE", "")
+    return Connection(settings, environment, credential, {}, PUBLIC_ARM, ca_file)
+
+
+def require(settings: Settings, environment: EnvironmentSettings) -> None:
+    """Raises UsageError naming every variable that Azure needs and that is not set."""
+    group = f"{environment.name}_resource_group"
+    variables = {
+        "AZURE_SUBSCRIPTION_ID": settings.subscription,
+        f"AML_{environment.name.upper()}_RESOURCE_GROUP": environment.resource_group,
+    }
+    missing = [name for name, value in variables.items() if not value]
+    if missing:
+        raise UsageError(
+            f"Azure needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} "
+            "not set.",
+            why=f"subscription and {group} have no default for --cloud azure.",
+            hint=f"export {missing[0]}=..., or use --cloud local",
+            code="azure-settings-missing",
+        )

@@ -1,0 +1,399 @@
+"""Online endpoints and their slots: read, write with every field kept, wait, read back."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from taxiops.cloud.failures import TRANSIENT_CODES, azure_errors
+from taxiops.cloud.scoring import Scorer
+from taxiops.errors import Conflict, NotFound, StepFailed, StillRunning, TaxiopsError
+
+if TYPE_CHECKING:
+    from taxiops.cloud.client import Connection
+
+Progress = Callable[[str], None]
+
+# Creating a deployment takes up to 20 minutes when its image is built first, scaling up to 18.
+PROVISION_DEADLINE_S = 60 * 60.0
+SETTLE_DEADLINE_S = 15 * 60.0
+HEARTBEAT_S = 30.0
+# "Cannot create a deployment in Updating provisioning state" comes just after success too.
+TRIES = 6
+RETRY_DELAY_S = 2.0
+LOCAL_INTERVAL_S, AZURE_INTERVAL_S = 0.1, 5.0
+TERMINAL = frozenset({"succeeded", "failed", "canceled"})
+CONTAINERS = ("inference-server", "storage-initializer")
+LOG_LINES = 400
+# The SDK mixes these into the properties it reads; they are the service's, not ours to write.
+READ_ONLY_PROPERTIES = ("createdBy", "createdAt", "lastModifiedAt")
+
+
+@dataclass(frozen=True)
+class SlotView:
+    """A deployment as the service shows it. `state`: provisioning state, such as Succeeded."""
+
+    name: str
+    model: str
+    state: str
+    tags: Mapping[str, str]
+    instance_type: str
+    instance_count: int
+    created_at: str
+
+    @property
+    def is_healthy(self) -> bool:
+        return self.state.lower() == "succeeded"
+
+
+@dataclass(frozen=True)
+class EndpointView:
+    """An endpoint as the service shows it. traffic and mirror: slot -> percent, zeros included."""
+
+    name: str
+    traffic: Mapping[str, int]
+    mirror: Mapping[str, int]
+    tags: Mapping[str, str]
+    state: str
+    scoring_uri: str
+    auth_mode: str
+    slots: Mapping[str, SlotView] = field(default_factory=dict)
+
+    @property
+    def live_traffic(self) -> dict[str, int]:
+        """The slots that get requests."""
+        return {slot: percent for slot, percent in self.traffic.items() if percent}
+
+
+@dataclass(frozen=True)
+class SlotSpec:
+    """A deployment to create. `model` is a registry reference; `code` the folder to upload."""
+
+    name: str
+    model: str
+    code: Path
+    scoring_script: str
+    image: str
+    conda_file: Path
+    variables: Mapping[str, str]
+    tags: Mapping[str, str]
+    instance_type: str
+    instance_count: int
+    request_timeout_ms: int
+    max_concurrent_requests: int
+
+
+def read_endpoint(connection: "Connection") -> EndpointView | None:
+    """The environment's endpoint with its slots, or None when there is none."""
+    name = connection.environment.endpoint
+    try:
+        with azure_errors(f"Reading endpoint {name}"):
+            endpoint = connection.workspace.online_endpoints.get(name)
+            found = list(connection.workspace.online_deployments.list(name))
+    except NotFound:
+        return None
+    slots = {slot.name: slot for slot in map(slot_view, found)}
+    return endpoint_view(endpoint, slots)
+
+
+def require_endpoint(connection: "Connection") -> EndpointView:
+    """The environment's endpoint; raises NotFound when there is none."""
+    endpoint = read_endpoint(connection)
+    if endpoint is None:
+        raise NotFound(
+            f"Endpoint {connection.environment.endpoint} does not exist in workspace "
+            f"{connection.environment.workspace}.",
+            hint=f"taxiops deploy --env {connection.environment.name}",
+            code="endpoint-missing",
+        )
+    return endpoint
+
+
+def slot_view(deployment: Any) -> SlotView:  # noqa: ANN401 - the SDK has no types
+    properties = deployment.properties or {}
+    return SlotView(
+        name=str(deployment.name).lower(),
+        model=str(deployment.model or ""),
+        state=str(deployment.provisioning_state or ""),
+        tags={str(key): str(value) for key, value in (deployment.tags or {}).items()},
+        instance_type=str(deployment.instance_type or ""),
+        instance_count=int(deployment.instance_count or 0),
+        created_at=str(properties.get("createdAt", "")),
+    )
+
+
+def endpoint_view(endpoint: Any, slots: Mapping[str, SlotView]) -> EndpointView:  # noqa: ANN401
+    traffic = whole_percents(endpoint.traffic)
+    return EndpointView(
+        name=str(endpoint.name),
+        traffic={**dict.fromkeys(slots, 0), **traffic},
+        mirror=whole_percents(endpoint.mirror_traffic),
+        tags={str(key): str(value) for key, value in (endpoint.tags or {}).items()},
+        state=str(endpoint.provisioning_state or ""),
+        scoring_uri=str(endpoint.scoring_uri or ""),
+        auth_mode=str(endpoint.auth_mode or ""),
+        slots=slots,
+    )
+
+
+def whole_percents(traffic: Mapping[str, Any] | None) -> dict[str, int]:
+    return {str(slot).lower(): int(percent) for slot, percent in (traffic or {}).items()}
+
+
+def create_endpoint(
+    connection: "Connection", tags: Mapping[str, str], description: str, progress: Progress
+) -> EndpointView:
+    """A new endpoint without deployments, authenticated by key; waits until it is there."""
+    from azure.ai.ml.entities import ManagedOnlineEndpoint
+
+    name = connection.environment.endpoint
+    entity = ManagedOnlineEndpoint(
+        name=name, description=description, auth_mode="key", tags=dict(tags)
+    )
+    doing = f"Creating endpoint {name}"
+    operations = connection.workspace.online_endpoints
+    begin = partial(operations.begin_create_or_update, entity)
+    finish(connection, begin, doing, SETTLE_DEADLINE_S, progress)
+    return require_endpoint(connection)
+
+
+def write_endpoint(
+    connection: "Connection",
+    expected: EndpointView,
+    progress: Progress,
+    *,
+    traffic: Mapping[str, int] | None = None,
+    mirror: Mapping[str, int] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> EndpointView:
+    """Change traffic, mirror or tags in one PUT that keeps every other field; then read back.
+
+    `tags` are merged, an empty value removes one. Azure knows no ETag here, so the endpoint is read
+    again just before and must still be as `expected`. Raises Conflict when it is not, StepFailed
+    when the service accepts the change but does not show it.
+    """
+    name = connection.environment.endpoint
+    operations = connection.workspace.online_endpoints
+
+    def begin() -> Any:  # noqa: ANN401 - the SDK has no types
+        entity: Any = operations.get(name)
+        check_unchanged(expected, endpoint_view(entity, expected.slots))
+        if traffic is not None:
+            entity.traffic = nonzero(traffic)
+        if mirror is not None:
+            entity.mirror_traffic = nonzero(mirror)
+        if tags is not None:
+            merged = {**(entity.tags or {}), **tags}
+            entity.tags = {key: value for key, value in merged.items() if value}
+        for key in READ_ONLY_PROPERTIES:
+            (entity.properties or {}).pop(key, None)
+        return operations.begin_create_or_update(entity)
+
+    settle(connection, progress)
+    finish(connection, begin, f"Updating endpoint {name}", SETTLE_DEADLINE_S, progress)
+    return read_back(connection, traffic, mirror)
+
+
+def check_unchanged(expected: EndpointView, found: EndpointView) -> None:
+    """Raises Conflict when somebody changed traffic, mirror or our tags meanwhile."""
+    same = (
+        nonzero(expected.traffic) == nonzero(found.traffic)
+        and nonzero(expected.mirror) == nonzero(found.mirror)
+        and dict(expected.tags) == dict(found.tags)
+    )
+    if not same:
+        raise Conflict(
+            f"Endpoint {expected.name} was changed by somebody else meanwhile.",
+            why=f"Traffic was {nonzero(expected.traffic)}, now {nonzero(found.traffic)}.",
+            hint="taxiops traffic show",
+            code="endpoint-changed",
+        )
+
+
+def nonzero(shares: Mapping[str, int]) -> dict[str, int]:
+    return {slot.lower(): percent for slot, percent in shares.items() if percent}
+
+
+def read_back(
+    connection: "Connection",
+    traffic: Mapping[str, int] | None,
+    mirror: Mapping[str, int] | None,
+) -> EndpointView:
+    """The endpoint as it is now; raises StepFailed when it is not what was asked for."""
+    endpoint = require_endpoint(connection)
+    for what, wanted, found in (
+        ("traffic", traffic, endpoint.traffic),
+        ("mirror traffic", mirror, endpoint.mirror),
+    ):
+        if wanted is not None and nonzero(wanted) != nonzero(found):
+            raise StepFailed(
+                f"Endpoint {endpoint.name}: the service accepted the {what} but does not show it.",
+                why=f"Asked for {nonzero(wanted)}, found {nonzero(found)}.",
+                hint="taxiops traffic show",
+                code="traffic-reverted",
+            )
+    return endpoint
+
+
+def create_slot(
+    connection: "Connection",
+    spec: SlotSpec,
+    progress: Progress,
+    deadline_s: float = PROVISION_DEADLINE_S,
+) -> SlotView:
+    """A new deployment at 0 percent; waits until it is provisioned.
+
+    Raises StepFailed with the service's reason, StillRunning after the deadline.
+    """
+    from azure.ai.ml.entities import (
+        CodeConfiguration,
+        Environment,
+        ManagedOnlineDeployment,
+        OnlineRequestSettings,
+    )
+
+    endpoint = connection.environment.endpoint
+    entity = ManagedOnlineDeployment(
+        name=spec.name,
+        endpoint_name=endpoint,
+        model=spec.model,
+        environment=Environment(image=spec.image, conda_file=spec.conda_file),
+        code_configuration=CodeConfiguration(
+            code=str(spec.code), scoring_script=spec.scoring_script
+        ),
+        environment_variables=dict(spec.variables),
+        tags=dict(spec.tags),
+        instance_type=spec.instance_type,
+        instance_count=spec.instance_count,
+        request_settings=OnlineRequestSettings(
+            request_timeout_ms=spec.request_timeout_ms,
+            max_concurrent_requests_per_instance=spec.max_concurrent_requests,
+        ),
+    )
+    doing = f"Provisioning slot {spec.name} of {endpoint}"
+    begin = partial(connection.workspace.online_deployments.begin_create_or_update, entity)
+    finish(connection, begin, doing, deadline_s, progress)
+    slot = require_endpoint(connection).slots.get(spec.name)
+    if slot is None or not slot.is_healthy:
+        state = slot.state if slot else "missing"
+        raise StepFailed(f"{doing} ended, but the slot is {state}.", code="slot-unhealthy")
+    return slot
+
+
+def delete_slot(connection: "Connection", slot: str, progress: Progress) -> None:
+    """Delete a deployment and wait until it is gone; one that is gone already is fine."""
+    endpoint = connection.environment.endpoint
+    doing = f"Deleting slot {slot} of {endpoint}"
+    begin = partial(connection.workspace.online_deployments.begin_delete, slot, endpoint)
+    settle(connection, progress)
+    try:
+        finish(connection, begin, doing, SETTLE_DEADLINE_S, progress)
+    except NotFound:
+        return
+    found = read_endpoint(connection)
+    if found is not None and slot in found.slots:
+        raise StepFailed(f"{doing}: it is still there.", hint="Run it again.", code="slot-remains")
+
+
+def delete_endpoint(connection: "Connection", progress: Progress) -> None:
+    """Delete the environment's endpoint with all of its slots; none is fine."""
+    name = connection.environment.endpoint
+    begin = partial(connection.workspace.online_endpoints.begin_delete, name)
+    try:
+        finish(connection, begin, f"Deleting endpoint {name}", SETTLE_DEADLINE_S, progress)
+    except NotFound:
+        return
+
+
+def slot_logs(connection: "Connection", slot: str) -> dict[str, str]:
+    """The last lines of both containers; a log that cannot be had is told as its reason."""
+    logs = {}
+    for container in CONTAINERS:
+        try:
+            with azure_errors(f"Reading the {container} log"):
+                logs[container] = connection.workspace.online_deployments.get_logs(
+                    slot, connection.environment.endpoint, LOG_LINES, container_type=container
+                )
+        except TaxiopsError as error:
+            logs[container] = f"{error.what} {error.why}"
+    return logs
+
+
+def open_scorer(connection: "Connection", endpoint: EndpointView) -> Scorer:
+    """A scoring client with the endpoint's key."""
+    with azure_errors(f"Reading the keys of {endpoint.name}"):
+        keys: Any = connection.workspace.online_endpoints.get_keys(endpoint.name)
+    key = getattr(keys, "primary_key", None) or getattr(keys, "access_token", "")
+    return Scorer(endpoint.scoring_uri, str(key), connection.ca_file)
+
+
+def settle(connection: "Connection", progress: Progress) -> None:
+    """Wait until the service is done with the endpoint and each of its slots."""
+    end = time.monotonic() + SETTLE_DEADLINE_S
+    told = False
+    while True:
+        endpoint = read_endpoint(connection)
+        if endpoint is None:
+            return
+        states = [endpoint.state, *(slot.state for slot in endpoint.slots.values())]
+        busy = [state for state in states if state.lower() not in TERMINAL]
+        if not busy:
+            return
+        if time.monotonic() > end:
+            raise StillRunning(
+                f"Endpoint {endpoint.name} is {busy[0]} for more than {SETTLE_DEADLINE_S:.0f} s.",
+                hint="Run the same command again later.",
+            )
+        if not told:
+            progress(f"waiting for {endpoint.name}: {busy[0]}")
+            told = True
+        time.sleep(interval_s(connection))
+
+
+def finish(
+    connection: "Connection",
+    begin: Callable[[], Any],
+    doing: str,
+    deadline_s: float,
+    progress: Progress,
+) -> None:
+    """Begin a long operation and wait for its end, retrying conflicts that pass by themselves.
+
+    Raises TaxiopsError with Azure's reason, StillRunning after the deadline.
+    """
+    end = time.monotonic() + deadline_s
+    for attempt in range(1, TRIES + 1):
+        try:
+            with azure_errors(doing):
+                poller = begin()
+                wait_for(poller, doing, end, progress)
+                poller.result()
+                return
+        except TaxiopsError as error:
+            if error.code not in TRANSIENT_CODES or attempt == TRIES:
+                raise
+            progress(f"{doing}: {error.why[:120]}; trying again")
+            settle(connection, progress)
+            time.sleep(min(RETRY_DELAY_S * attempt, interval_s(connection) * 4 * attempt))
+
+
+def wait_for(poller: Any, doing: str, end: float, progress: Progress) -> None:  # noqa: ANN401
+    """Wait for a poller, saying now and then that it goes on."""
+    begun = time.monotonic()
+    while not poller.done():
+        poller.wait(min(HEARTBEAT_S, max(0.1, end - time.monotonic())))
+        elapsed_s = time.monotonic() - begun
+        if poller.done():
+            return
+        if time.monotonic() >= end:
+            raise StillRunning(
+                f"{doing} goes on after {elapsed_s:.0f} s.",
+                hint="Run the same command again to go on waiting.",
+            )
+        progress(f"{doing}: {poller.status()} for {elapsed_s:.0f} s")
+
+
+def interval_s(connection: "Connection") -> float:
+    return LOCAL_INTERVAL_S if connection.settings.is_local else AZURE_INTERVAL_S
