@@ -1,0 +1,147 @@
+"""Our JSON files: written atomically, read with suspicion; knows no particular file."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from taxiops.errors import NotFound, UsageError
+
+Progress = Callable[[str], None]
+
+SCHEMA_VERSION = 1
+LARGEST_BYTES = 64 * 1024**2
+
+
+def now() -> str:
+    """The time of this moment in UTC, RFC 3339."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def read_document(path: Path, what: str, hint: str) -> dict[str, Any]:
+    """The JSON object in the file, of a schema version that we know.
+
+    Raises NotFound when there is no file, UsageError when it is cut, no object, holds NaN or is of
+    another schema version.
+    """
+    return parse_document(read_bytes(path, what, hint), path, what)
+
+
+def read_bytes(path: Path, what: str, hint: str) -> bytes:
+    """The file's bytes; raises NotFound, or UsageError when it cannot be read or is too large."""
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise broken(path, what, "it is too large")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise NotFound(f"{path}: there is no {what}.", hint=hint, code="file-missing") from error
+    except OSError as error:
+        raise broken(path, what, str(error.strerror)) from error
+
+
+def parse_document(content: bytes, path: Path, what: str) -> dict[str, Any]:
+    """The JSON object in the bytes of `path`; raises UsageError."""
+
+    def refuse(constant: str) -> NoReturn:
+        raise broken(path, what, f"it holds {constant}, which is no JSON number")
+
+    try:
+        document = json.loads(content, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise broken(path, what, f"no complete JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise broken(path, what, "it is no JSON object")
+    if document.get("schema_version") != SCHEMA_VERSION:
+        version = document.get("schema_version")
+        raise broken(path, what, f"schema_version is {version!r}, not {SCHEMA_VERSION}")
+    return document
+
+
+def broken(path: Path, what: str, why: str) -> UsageError:
+    return UsageError(
+        f"{path}: not a usable {what}: {why}.",
+        hint="Make it again with the command that writes it.",
+        code="file-broken",
+    )
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """The document as JSON, on disk before it is visible under its name.
+
+    Raises UsageError when the folder cannot be written.
+    """
+    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
+        ) as draft:
+            draft.write(text)
+            draft.flush()
+            os.fsync(draft.fileno())
+        Path(draft.name).chmod(0o644)
+        Path(draft.name).replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be written: {error.strerror}.",
+            hint="Check TAXIOPS_OUTPUT and the folder's permissions.",
+            code="output-unwritable",
+        ) from error
+
+
+def append_line(path: Path, record: Mapping[str, Any]) -> None:
+    """One line of JSON at the end of the file, on disk when this returns."""
+    line = json.dumps(record, allow_nan=False, separators=(",", ":")) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be written: {error.strerror}.",
+            hint="Check the folder's permissions.",
+            code="journal-unwritable",
+        ) from error
+
+
+def sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def digest_of_bytes(content: bytes) -> str:
+    """`sha256:` and the hexadecimal digest."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def entries_of_folder(folder: Path) -> list[tuple[str, str]]:
+    """Relative POSIX path and SHA-256 in hexadecimal of every file below the folder, in order."""
+    entries = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            entries.append((path.relative_to(folder).as_posix(), digest))
+    return entries
+
+
+def find_folder_with(root: Path, name: str, what: str) -> Path:
+    """The folder at or below `root` that holds the file `name`.
+
+    Raises UsageError when there is none or more than one.
+    """
+    found = sorted({path.parent for path in root.rglob(name) if path.is_file()})
+    if len(found) != 1:
+        count = "no" if not found else "more than one"
+        raise UsageError(f"{root}: {count} {name} there, so it is no {what}.", code="file-missing")
+    return found[0]
