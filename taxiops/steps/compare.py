@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taxiops.domain.gate import Policy, parse_policy, verdict_of
+from taxiops.domain.gate import (
+    IMPROVED,
+    INCONCLUSIVE,
+    NOT_IMPROVED,
+    Policy,
+    parse_policy,
+    verdict_of,
+)
+from taxiops.domain.policy import LOWER
 from taxiops.errors import UsageError
 from taxiops.steps.columns import FARE, RIDE, rows_of
 from taxiops.steps.digests import TripsDigest
@@ -35,6 +43,7 @@ from taxiops.steps.statistics import (
     compared,
     empty_sums,
     error_terms,
+    is_defined,
     sums_by,
 )
 
@@ -122,12 +131,12 @@ def naive_baseline(train_folder: Path) -> Baseline:
 
 
 def sliced(measured: Measured, bootstrap: Bootstrap, policy: Policy) -> list[dict[str, Any]]:
-    """The primary metric's figures in every slice that has trips."""
+    """The primary metric's figures in every slice where it is defined (R² needs two fares)."""
     result = []
     for at, name in enumerate(NAMES):
         sums = measured.slices[at]
         rows = int(sums[:, 0].sum())
-        if rows:
+        if rows and is_defined(policy.primary_metric, sums):
             figures = compared(
                 policy.primary_metric, sums, bootstrap.totals(sums), policy.confidence
             )
@@ -140,9 +149,9 @@ def slice_verdict(figures: Mapping[str, Any], rows: int) -> str:
     """improved or not_improved when the interval lies on one side of zero, else inconclusive."""
     low, high = figures["ci_low"], figures["ci_high"]
     if rows < LEAST_SLICE_ROWS or low <= 0 <= high:
-        return "inconclusive"
-    better = high < 0 if figures["direction"] == "lower_is_better" else low > 0
-    return "improved" if better else "not_improved"
+        return INCONCLUSIVE
+    better = high < 0 if figures["direction"] == LOWER else low > 0
+    return IMPROVED if better else NOT_IMPROVED
 
 
 def job_of(environ: Mapping[str, str]) -> dict[str, str]:
@@ -208,7 +217,11 @@ def policy_table(text: str) -> dict[str, Any]:
     try:
         table = json.loads(text or "{}")
     except ValueError as error:
-        raise UsageError(f"--policy is no JSON: {error}", code="policy-invalid") from error
+        raise UsageError(
+            f"--policy is no JSON: {error}.",
+            hint="Encode it as taxiops does.",
+            code="policy-invalid",
+        ) from error
     if not isinstance(table, dict):
         raise UsageError("--policy is no JSON object.", code="policy-invalid")
     return table

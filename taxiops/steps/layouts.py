@@ -88,7 +88,7 @@ def match_layout(file: str, names: Iterable[str]) -> Match:
     Raises UsageError naming the file when no layout fits or a column that training needs is absent.
     """
     found = list(names)
-    by_key = {name.strip().lower(): name for name in reversed(found)}
+    by_key = {key_of(name): name for name in reversed(found)}
     layout = next((each for each in LAYOUTS if by_key.keys() & set(each.columns[PICKUP])), None)
     if layout is None:
         raise unknown_layout(file, found)
@@ -105,6 +105,11 @@ def match_layout(file: str, names: Iterable[str]) -> Match:
     return Match(layout.name, columns, missing)
 
 
+def key_of(name: str) -> str:
+    """A column's name as layouts have it; a byte order mark before the first one is left out."""
+    return name.removeprefix("\ufeff").removeprefix("\u00ef\u00bb\u00bf").strip().lower()
+
+
 def unknown_layout(file: str, found: list[str]) -> UsageError:
     shown = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
     wanted = ", ".join(name for layout in LAYOUTS for name in layout.columns[PICKUP])
@@ -118,7 +123,7 @@ def unknown_layout(file: str, found: list[str]) -> UsageError:
 def missing_column(file: str, layout: Layout, ours: str, found: list[str]) -> UsageError:
     wanted = " or ".join(layout.columns[ours])
     meaning = {FARE: "the fare", "trip_distance_miles": "the distance"}[ours]
-    lowered = [name.strip().lower() for name in found]
+    lowered = [key_of(name) for name in found]
     close = difflib.get_close_matches(layout.columns[ours][0], lowered, n=1, cutoff=0.75)
     hint = f"Did you mean {close[0]!r}?" if close else "Add that column, or give another file."
     return UsageError(

@@ -1,7 +1,5 @@
 """The naive fare model that a first candidate must beat: an initial charge and a price a mile."""
 
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from taxiops.domain.evidence import digest_of_json
 from taxiops.errors import UsageError
 from taxiops.steps.columns import FARE, Columns
 
@@ -39,8 +38,7 @@ class NaiveFare:
 
     def sha256(self) -> str:
         """Digest of the canonical JSON of its metadata."""
-        text = json.dumps(self.metadata(), sort_keys=True, separators=(",", ":"))
-        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+        return digest_of_json(self.metadata())
 
 
 def fit_naive(batches: Iterable[Columns]) -> NaiveFare:

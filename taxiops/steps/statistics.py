@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from taxiops.domain.policy import HIGHER, LOWER
 from taxiops.steps.identity import BLOCKS
 
 REPLICATES = 2_000
@@ -59,10 +60,10 @@ def mape(sums: Mapping[str, Any], model: str) -> Any:  # noqa: ANN401
 
 
 METRICS = {
-    "mae": Metric("USD", "lower_is_better", mae),
-    "rmse": Metric("USD", "lower_is_better", rmse),
-    "r2": Metric("ratio", "higher_is_better", r2),
-    "mape": Metric("ratio", "lower_is_better", mape),
+    "mae": Metric("USD", LOWER, mae),
+    "rmse": Metric("USD", LOWER, rmse),
+    "r2": Metric("ratio", HIGHER, r2),
+    "mape": Metric("ratio", LOWER, mape),
 }
 
 
@@ -108,6 +109,14 @@ class Bootstrap:
         return {name: totals[:, at] for at, name in enumerate(SUMS)}
 
 
+def is_defined(metric: str, blocks: Sums) -> bool:
+    """Whether the metric has a value for these trips."""
+    exact = figures(blocks.sum(axis=0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = [METRICS[metric].of(exact, model) for model in ("c", "b")]
+    return bool(np.isfinite(values).all())
+
+
 def compared(
     metric: str, blocks: Sums, replicates: Mapping[str, Floats], confidence: float
 ) -> dict[str, Any]:
@@ -121,7 +130,10 @@ def compared(
     candidate, baseline = float(spec.of(exact, "c")), float(spec.of(exact, "b"))
     with np.errstate(divide="ignore", invalid="ignore"):
         changes = spec.of(replicates, "c") - spec.of(replicates, "b")
+    # A replicate that drew no trip of a small slice, or one fare only, says nothing.
     changes = changes[np.isfinite(changes)]
+    if not len(changes):
+        changes = np.array([candidate - baseline])
     low, high = np.quantile(changes, [(1 - confidence) / 2, (1 + confidence) / 2])
     candidate, baseline = rounded(candidate), rounded(baseline)
     change = rounded(candidate - baseline)

@@ -21,6 +21,9 @@ from taxiops.steps.layouts import Match, match_layout
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 BATCH_ROWS = 65_536
 CSV_BLOCK_BYTES = 8 * 1024 * 1024
+# Every byte is a character of it: a damaged one spoils its own value, not the file. What is
+# looked at, names, numbers and times, is ASCII.
+CSV_ENCODING = "latin-1"
 NEW_YORK = "America/New_York"
 
 
@@ -129,7 +132,7 @@ def column_names(path: Path, file: str) -> list[str]:
             return list(parquet.schema_arrow.names)
     with pyarrow.csv.open_csv(
         path,
-        read_options=pyarrow.csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
+        read_options=pyarrow.csv.ReadOptions(block_size=CSV_BLOCK_BYTES, encoding=CSV_ENCODING),
         parse_options=pyarrow.csv.ParseOptions(invalid_row_handler=lambda _row: "skip"),
     ) as csv:
         return list(csv.schema.names)
@@ -149,7 +152,9 @@ def raw_batches(path: Path, report: FileReport, match: Match) -> Iterator[pa.Rec
 
     with pyarrow.csv.open_csv(
         path,
-        read_options=pyarrow.csv.ReadOptions(block_size=CSV_BLOCK_BYTES, use_threads=False),
+        read_options=pyarrow.csv.ReadOptions(
+            block_size=CSV_BLOCK_BYTES, use_threads=False, encoding=CSV_ENCODING
+        ),
         parse_options=pyarrow.csv.ParseOptions(invalid_row_handler=skip),
         convert_options=pyarrow.csv.ConvertOptions(
             include_columns=wanted,

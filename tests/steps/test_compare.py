@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from taxiops.domain.gate import decide, parse_comparison, parse_policy
 from taxiops.errors import UsageError
 from taxiops.steps.columns import FARE, concatenate
 from taxiops.steps.compare import arguments, comparison
@@ -179,6 +180,20 @@ def test_the_policy_given_is_the_policy_used(compared: Compared, strong_model: P
     assert document["primary_metric"] == "rmse"
     assert document["improved"] is False
     assert {row["unit"] for row in document["slices"]} == {"USD"}
+
+
+def test_the_gate_reads_the_report_of_every_primary_metric_and_decides_alike(
+    compared: Compared, strong_model: Path, weak_model: Path
+) -> None:
+    for metric in ("mae", "rmse", "r2", "mape"):
+        policy = encode_literal(json.dumps({"primary_metric": metric}))
+        document, _ = compared(
+            strong_model, *against(weak_model), "--baseline-version=1", f"--policy={policy}"
+        )
+        parsed = parse_comparison(json.loads(json.dumps(document, allow_nan=False)))
+        verdict = decide(parsed, parse_policy({"primary_metric": metric}))
+        assert verdict.verdict == document["verdict"]
+        assert len(parsed.slices) >= 15
 
 
 @pytest.mark.parametrize("policy", ["{", "[]", '{"primery_metric": "mae"}'])

@@ -132,6 +132,18 @@ def test_lines_of_the_wrong_width_are_counted_and_left_out(tmp_path: Path) -> No
     assert reading.files[0].unreadable_rows == 1
 
 
+def test_damaged_bytes_spoil_their_own_value_only(tmp_path: Path) -> None:
+    path = tmp_path / "yellow.csv"
+    row = YELLOW.splitlines()[1].encode()
+    damaged = row.replace(b"10.5", b"1\xff.5") + b"\n\xfe\xff\n"
+    path.write_bytes(b"\xef\xbb\xbf" + YELLOW.encode() + damaged)
+    trips, reading = read(path)
+    assert trips[FARE][0] == 10.5
+    assert np.isnan(trips[FARE][1])
+    assert trips["trip_distance_miles"][1] == 2.09
+    assert reading.files[0].unreadable_rows == 1
+
+
 def test_batches_do_not_grow_with_the_file(tmp_path: Path) -> None:
     rows = YELLOW.splitlines()[1] + "\n"
     path = written(tmp_path / "yellow.csv", YELLOW.splitlines()[0] + "\n" + rows * 150_000)
