@@ -76,17 +76,22 @@ def tag_text(value: object) -> str:
 
 
 def promotion_tags(
-    comparison: Mapping[str, Any], report_sha256: str, run_id: str
+    comparison: Mapping[str, Any],
+    report_sha256: str,
+    run_id: str,
+    more: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The sealed tags of a promoted version, from the comparison that passed the gate.
 
     comparison: a document that parse_comparison accepted. report_sha256: digest_of_json of it.
-    run_id: the run that promotes (a CI run's number), empty when a person does.
+    run_id: the run that promotes (a CI run's number), empty when a person does. more: further tags
+    under the same seal, such as who overrode the gate.
     """
     metric = comparison["primary_metric"]
     figures = comparison["metrics"][metric]
     return sealed(
         {
+            **(more or {}),
             "branch": comparison["branch"],
             "commit": comparison["commit"],
             "comparison_run": comparison["job"]["name"],
@@ -129,27 +134,27 @@ def problem_of(link: Link) -> str:
     return ""
 
 
-def verify_tags(tags: Mapping[str, str]) -> list[str]:
-    """What is wrong with the tags of a promoted version; empty when its evidence verifies."""
+def problems_of_tags(tags: Mapping[str, str]) -> list[str]:
+    """What is wrong with the tags of a promoted version, in sentences; empty when they verify."""
     wanted = (*PLAIN_TAGS, *FIGURE_TAGS, *DIGEST_TAGS, SEAL)
-    problems = [f"tag {name}: missing" for name in wanted if not tags.get(name)]
+    problems = [f"Tag {name} is missing." for name in wanted if not tags.get(name)]
     problems += [
-        f"tag {name}: no sha256: digest"
+        f"Tag {name} is no sha256: digest."
         for name in (*DIGEST_TAGS, SEAL)
         if tags.get(name) and not SHA256.fullmatch(tags[name])
     ]
     if not problems and not is_sealed(tags):
-        problems.append(f"tag {SEAL}: does not fit the other tags; one was edited or added")
+        problems.append(f"Tag {SEAL} does not fit the others: one was edited, added or removed.")
     return problems
 
 
 def check_tags(tags: Mapping[str, str], subject: str) -> None:
-    """Raises EvidenceError naming the first problem. subject: such as `m version 3`."""
-    problems = verify_tags(tags)
+    """Raises EvidenceError naming every problem. subject: such as `taxi-class-dev version 3`."""
+    problems = problems_of_tags(tags)
     if problems:
         raise EvidenceError(
-            f"{subject}: its evidence does not verify: {problems[0]}.",
-            why="; ".join(problems[1:]),
+            f"{subject}: its evidence does not verify.",
+            why=" ".join(problems),
             hint="taxiops promote",
             code="evidence-broken",
         )
