@@ -24,8 +24,35 @@ class Shown:
         return {
             "schema_version": 1,
             "values": {name: {"value": v.value, "origin": v.origin} for name, v in shown.items()},
-            "tables": {name: dict(table) for name, table in self.settings.tables.items()},
+            "tables": {
+                name: {key: {"value": v, "origin": o} for key, (v, o) in table.items()}
+                for name, table in effective_tables(self.settings).items()
+            },
         }
+
+
+def effective_tables(settings: "Settings") -> dict[str, dict[str, tuple[Any, str]]]:
+    """Gate and rollout with defaults filled in: table -> key -> value and where it came from.
+
+    Raises UsageError for an unknown key or a value of the wrong kind.
+    """
+    from dataclasses import asdict
+
+    from taxiops.domain.policy import parse_policy
+    from taxiops.workflows.limits import parse_limits
+
+    tables = settings.tables
+    values = {
+        "gate": asdict(parse_policy(tables["gate"])),
+        "rollout": asdict(parse_limits(tables["rollout"])),
+    }
+    return {
+        name: {
+            key: (value, f"[tool.taxiops.{name}]" if key in tables[name] else "default")
+            for key, value in table.items()
+        }
+        for name, table in values.items()
+    }
 
 
 @command(app, "show", both=True)
@@ -35,8 +62,6 @@ def show(session: Session) -> Outcome:
 
     shown = session.settings.shown()
     rows = [(name, value.value or "-", value.origin) for name, value in shown.items()]
-    for table, values in session.settings.tables.items():
-        rows += [
-            (f"{table}.{key}", str(value), "configuration file") for key, value in values.items()
-        ]
+    for table, values in effective_tables(session.settings).items():
+        rows += [(f"{table}.{key}", str(value), origin) for key, (value, origin) in values.items()]
     return Outcome(Shown(session.settings), blocks=(Table(("key", "value", "from"), tuple(rows)),))

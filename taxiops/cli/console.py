@@ -134,9 +134,9 @@ class Console:
         stream.flush()
 
     @contextlib.contextmanager
-    def progress(self) -> Iterator[Callable[[str], None]]:
+    def progress(self, *, plain: bool = False) -> Iterator[Callable[[str], None]]:
         """Gives a function that shows a step: with a spinner on a terminal, else as a line."""
-        if self.quiet or not is_terminal(self.err):
+        if plain or self.quiet or not is_terminal(self.err):
             yield self.note
             return
         with spinner(rich_console(self.err)) as step:

@@ -1,10 +1,13 @@
 """`taxiops emulator`: parse, call the workflows, render."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taxiops.cli.shared import Outcome, Result, Session, Successor, command, noun
+from taxiops.cli.shared import Outcome, Session, Successor, command, noun
+
+if TYPE_CHECKING:
+    from taxiops.workflows.emulator import EmulatorResult
 
 app = noun("The embedded Azure ML: started by itself when --cloud local needs it.")
 
@@ -18,7 +21,7 @@ def start(session: Session) -> Outcome:
     """Start the emulator, or find the one that runs."""
     from taxiops.workflows import emulator
 
-    return shown(emulator.start(session.settings))
+    return shown(emulator.start(session.settings), "The emulator runs.")
 
 
 @command(app, "stop", both=True)
@@ -26,7 +29,7 @@ def stop(session: Session) -> Outcome:
     """Stop the emulator and every process it started; what it holds stays on disk."""
     from taxiops.workflows import emulator
 
-    return shown(emulator.stop(session.settings))
+    return shown(emulator.stop(session.settings), "The emulator is stopped.")
 
 
 @command(app, "status", both=True)
@@ -34,15 +37,18 @@ def status(session: Session) -> Outcome:
     """Show whether it runs, and where."""
     from taxiops.workflows import emulator
 
-    return shown(emulator.status(session.settings))
+    result = emulator.status(session.settings)
+    runs = result.facts.get("running")
+    return shown(result, "The emulator runs." if runs else "The emulator does not run.")
 
 
 @command(app, "logs", both=True)
 def logs(session: Session) -> Outcome:
-    """Show the emulator's log."""
+    """Show the last lines of the emulator's log."""
     from taxiops.workflows import emulator
 
-    return shown(emulator.logs(session.settings))
+    result = emulator.logs(session.settings)
+    return Outcome(result, blocks=tuple(result.facts["lines"]) or ("The log is empty.",))
 
 
 @command(app, "reset", both=True)
@@ -50,7 +56,7 @@ def reset(session: Session) -> Outcome:
     """Forget every job, model and endpoint of the emulator."""
     from taxiops.workflows import emulator
 
-    return shown(emulator.reset(session.settings))
+    return shown(emulator.reset(session.settings), "The emulator is empty.")
 
 
 @command(
@@ -67,5 +73,9 @@ def execute(session: Session, program: Program) -> Successor:
     return Successor(program, emulator.exec_environment(session.settings))
 
 
-def shown(result: Result) -> Outcome:
-    return Outcome(result)
+def shown(result: "EmulatorResult", headline: str) -> Outcome:
+    from taxiops.cli.console import Facts
+
+    hidden = ("schema_version", "running")
+    facts = tuple((name, str(v)) for name, v in result.facts.items() if name not in hidden)
+    return Outcome(result, headline=headline, blocks=(Facts(facts),) if facts else ())

@@ -38,7 +38,8 @@ def gate(
     from taxiops.workflows.decide_gate import decide_gate
 
     result = decide_gate(session.settings, report, override, reason, actor(), session.progress)
-    headline = f"Gate {'passed' if result.passed else 'refused'}: {result.verdict}"
+    answer = "overridden" if result.overridden_by else "passed" if result.passed else "refused"
+    headline = f"Gate {answer}: {result.verdict.replace('_', ' ')}"
     return Outcome(
         result,
         headline=headline,

@@ -30,7 +30,7 @@ Until = Annotated[
 ]
 
 
-@command(app, "release", both=True)
+@command(app, "release", both=True, plain_progress=True)
 def release(
     session: Session,
     from_step: From = None,

@@ -130,6 +130,7 @@ class How:
     both: bool
     own_stdout: bool
     place_on_stderr: bool
+    plain_progress: bool
 
 
 def command(
@@ -139,6 +140,7 @@ def command(
     both: bool = False,
     own_stdout: bool = False,
     place_on_stderr: bool = False,
+    plain_progress: bool = False,
     **settings: Any,  # noqa: ANN401 - Typer's keywords
 ) -> Callable[[Body], Body]:
     """Register `body(session, its options...) -> Outcome` with the shared options added.
@@ -146,9 +148,10 @@ def command(
     both: it acts on Dev and Prod alike, whatever --env says.
     own_stdout: without --json, what the body's child processes print reaches stdout.
     place_on_stderr: stdout belongs to another program from the first byte.
+    plain_progress: child processes write to the terminal, where a spinner would be in their way.
     """
 
-    how = How(both=both, own_stdout=own_stdout, place_on_stderr=place_on_stderr)
+    how = How(both, own_stdout, place_on_stderr, plain_progress)
 
     def register(body: Body) -> Body:
         def run(**values: Any) -> None:  # noqa: ANN401 - as typed by the options
@@ -189,7 +192,7 @@ def carry_out(
     (console.note if how.place_on_stderr else console.place)(where)
     passes = how.own_stdout and not console.json_wanted
     redirected = nullcontext() if passes else stdout_kept_for_results()
-    with redirected, console.progress() as progress:
+    with redirected, console.progress(plain=how.plain_progress) as progress:
         outcome = body(Session(settings, progress, shared["json_wanted"]), **values)
     if isinstance(outcome, Successor):
         become(outcome)

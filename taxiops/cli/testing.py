@@ -34,13 +34,23 @@ State = Annotated[
 Slot = Annotated[str | None, typer.Option("--slot", help="The slot to test.")]
 
 
-@command(app, "unit", own_stdout=True, context_settings={"ignore_unknown_options": True})
+@command(
+    app,
+    "unit",
+    own_stdout=True,
+    plain_progress=True,
+    context_settings={"ignore_unknown_options": True},
+)
 def unit(session: Session, arguments: PytestArguments = None) -> Outcome:
     """Run the fast tests, stopping at the first failure, and check every pipeline YAML."""
     from taxiops.workflows.unit_tests import run_unit_tests
 
     result = run_unit_tests(session.settings, arguments or [], session.progress)
-    return Outcome(result, headline="Unit tests passed; every pipeline and component is valid.")
+    return Outcome(
+        result,
+        headline="Unit tests passed; every pipeline and component is valid.",
+        blocks=tuple(f"- {name}" for name in result.validated),
+    )
 
 
 @command(app, "endpoint")
@@ -49,13 +59,22 @@ def endpoint(session: Session, state: State = None, slot: Slot = None) -> Outcom
 
     Exit code 1 when a check fails.
     """
+    from taxiops.cli.console import Table
     from taxiops.workflows.endpoint_test import check_endpoint
 
     result = check_endpoint(session.settings, state, slot, session.progress)
-    headline = "The deployment passed its test." if result.passed else "The deployment failed."
+    failed = [check.name for check in result.checks if not check.passed]
+    headline = f"Slot {result.slot} of {result.endpoint} " + (
+        f"failed its test: {', '.join(failed)}" if failed else "passed its test"
+    )
+    rows = tuple(
+        (check.name, "passed" if check.passed else "FAILED", check.detail)
+        for check in result.checks
+    )
     return Outcome(
         result,
         headline=headline,
+        blocks=(Table(("check", "result", "detail"), rows), f"report: {result.report}"),
         exit_code=ExitCode.DONE if result.passed else ExitCode.FAILED,
         failure="" if result.passed else headline,
     )

@@ -1,12 +1,15 @@
 """`taxiops traffic`: parse, call the workflows, render."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from taxiops.cli.shared import Outcome, Session, command, noun
+
+if TYPE_CHECKING:
+    from taxiops.cli.console import Block, Table
 
 app = noun("Show, move and restore the traffic of an endpoint.")
 
@@ -24,11 +27,30 @@ Percent = Annotated[
 
 
 def shares(traffic: Mapping[str, int]) -> str:
-    """A distribution in words, the largest share first."""
-    if not traffic:
-        return "no traffic"
-    ordered = sorted(traffic.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{slot} {percent} %" for slot, percent in ordered)
+    """A distribution in words, the largest share first; slots without a share are left out."""
+    ordered = sorted(shares_nonzero(traffic).items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{slot} {percent} %" for slot, percent in ordered) or "no traffic"
+
+
+def shares_nonzero(traffic: Mapping[str, int]) -> dict[str, int]:
+    return {slot: percent for slot, percent in traffic.items() if percent}
+
+
+def slots_table(slots: Sequence[Mapping[str, Any]]) -> "Table":
+    from taxiops.cli.console import Table
+
+    rows = tuple(
+        (
+            slot["slot"],
+            f"{slot['percent']} %",
+            f"{slot['model']} {slot['model_version']}".strip() or "-",
+            slot["commit"][:10] or "-",
+            slot["state"],
+            slot["deployed_at"] or "-",
+        )
+        for slot in slots
+    )
+    return Table(("slot", "share", "model", "commit", "state", "deployed"), rows)
 
 
 @command(app, "show")
@@ -37,7 +59,10 @@ def show(session: Session) -> Outcome:
     from taxiops.workflows.shift_traffic import show_traffic
 
     view = show_traffic(session.settings)
-    return Outcome(view, headline=f"{view.endpoint}: {shares(view.traffic)}")
+    blocks: tuple[Block, ...] = (slots_table(view.document()["slots"]),) if view.slots else ()
+    if shares_nonzero(view.mirror):
+        blocks += (f"mirrored: {shares(view.mirror)}",)
+    return Outcome(view, headline=f"{view.endpoint}: {shares(view.traffic)}", blocks=blocks)
 
 
 @command(app, "promote")
@@ -46,7 +71,8 @@ def promote(session: Session, state: State = None, percent: Percent = 100) -> Ou
     from taxiops.workflows.shift_traffic import promote_traffic
 
     result = promote_traffic(session.settings, state, percent, session.progress)
-    return Outcome(result, headline=f"{result.endpoint}: {shares(result.traffic)}")
+    note = () if result.changed else ("It was so already.",)
+    return Outcome(result, headline=f"{result.endpoint}: {shares(result.traffic)}", blocks=note)
 
 
 @command(app, "rollback")
@@ -60,4 +86,8 @@ def rollback(session: Session, state: State = None) -> Outcome:
     result = roll_back(session.settings, state, session.progress)
     headline = "Rolled back" if result.changed else "Nothing to roll back"
     removed = (f"Slot {result.removed_slot} is deleted.",) if result.removed_slot else ()
-    return Outcome(result, headline=f"{headline}: {shares(result.traffic)}", blocks=removed)
+    return Outcome(
+        result,
+        headline=f"{headline}: {result.endpoint} serves {shares(result.traffic)}",
+        blocks=(result.note, *removed),
+    )

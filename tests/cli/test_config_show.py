@@ -52,4 +52,13 @@ def test_a_file_can_be_named(document, tmp_path) -> None:
     path.write_text('[tool.taxiops]\ncompute = "other"\n[tool.taxiops.gate]\nconfidence = 0.9\n')
     shown = document("config", "show", "--config", str(path))
     assert shown["values"]["compute"]["value"] == "other"
-    assert shown["tables"]["gate"] == {"confidence": 0.9}
+    gate = shown["tables"]["gate"]
+    assert gate["confidence"] == {"value": 0.9, "origin": "[tool.taxiops.gate]"}
+    assert gate["primary_metric"] == {"value": "mae", "origin": "default"}
+
+
+def test_a_misspelt_key_in_a_table_is_refused(typed, tmp_path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.taxiops.gate]\nconfidense = 0.9\n")
+    result = typed("config", "show")
+    assert result.exit_code == 2
+    assert "Did you mean 'confidence'?" in result.stderr
