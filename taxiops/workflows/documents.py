@@ -7,13 +7,15 @@ import tempfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from taxiops.domain.fields import SCHEMA_VERSION, Fields, parse_text
 from taxiops.errors import NotFound, UsageError
+
+__all__ = ["SCHEMA_VERSION"]
 
 Progress = Callable[[str], None]
 
-SCHEMA_VERSION = 1
 LARGEST_BYTES = 64 * 1024**2
 
 
@@ -23,42 +25,28 @@ def now() -> str:
 
 
 def read_document(path: Path, what: str, hint: str) -> dict[str, Any]:
-    """The JSON object in the file, of a schema version that we know.
+    """The JSON object in the file, of the schema version that we know.
 
     Raises NotFound when there is no file, UsageError when it is cut, no object, holds NaN or is of
     another schema version.
     """
-    return parse_document(read_bytes(path, what, hint), path, what)
+    document = parse_text(read_text(path, what, hint), f"{path}")
+    Fields(document, f"{path}", UsageError).check_version()
+    return document
 
 
-def read_bytes(path: Path, what: str, hint: str) -> bytes:
-    """The file's bytes; raises NotFound, or UsageError when it cannot be read or is too large."""
+def read_text(path: Path, what: str, hint: str) -> str:
+    """The file's text; raises NotFound, or UsageError when it cannot be read or is too large."""
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise broken(path, what, "it is too large")
-        return path.read_bytes()
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise NotFound(f"{path}: there is no {what}.", hint=hint, code="file-missing") from error
+    except UnicodeDecodeError as error:
+        raise broken(path, what, "it is no UTF-8 text") from error
     except OSError as error:
         raise broken(path, what, str(error.strerror)) from error
-
-
-def parse_document(content: bytes, path: Path, what: str) -> dict[str, Any]:
-    """The JSON object in the bytes of `path`; raises UsageError."""
-
-    def refuse(constant: str) -> NoReturn:
-        raise broken(path, what, f"it holds {constant}, which is no JSON number")
-
-    try:
-        document = json.loads(content, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        raise broken(path, what, f"no complete JSON ({error})") from error
-    if not isinstance(document, dict):
-        raise broken(path, what, "it is no JSON object")
-    if document.get("schema_version") != SCHEMA_VERSION:
-        version = document.get("schema_version")
-        raise broken(path, what, f"schema_version is {version!r}, not {SCHEMA_VERSION}")
-    return document
 
 
 def broken(path: Path, what: str, why: str) -> UsageError:
@@ -117,11 +105,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def digest_of_bytes(content: bytes) -> str:
-    """`sha256:` and the hexadecimal digest."""
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def entries_of_folder(folder: Path) -> list[tuple[str, str]]:

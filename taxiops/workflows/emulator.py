@@ -1,12 +1,16 @@
 """`taxiops emulator`: start, stop, look at, reset the emulator, and point programs at it."""
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from taxiops.cloud import local
 from taxiops.config import Settings
-from taxiops.errors import UsageError
+from taxiops.errors import StepFailed, UsageError
 from taxiops.workflows.documents import SCHEMA_VERSION
 
 LOG_LINES = 200
@@ -26,27 +30,19 @@ class EmulatorResult:
 
 def start(settings: Settings) -> EmulatorResult:
     """Start it, or find the one that runs; seeds the workspaces and the registry."""
-    from taxiops.cloud.local import begin_start, finish_start
-
     require_local(settings)
-    finish_start(begin_start(settings), settings)
+    local.finish_start(local.begin_start(settings), settings)
     return status(settings)
 
 
 def stop(settings: Settings) -> EmulatorResult:
     """End it and every process it started; its state stays on disk."""
-    from taxiops.emulator import server
-
-    require_local(settings)
-    return EmulatorResult(server.stop(settings.emulator_state), "taxiops emulator start")
+    return EmulatorResult(called("stop", settings), "taxiops emulator start")
 
 
 def status(settings: Settings) -> EmulatorResult:
     """Whether it runs, and where."""
-    from taxiops.emulator import server
-
-    require_local(settings)
-    facts = server.status(settings.emulator_state)
+    facts = called("status", settings)
     return EmulatorResult(
         facts, "taxiops traffic show" if facts.get("running") else "taxiops emulator start"
     )
@@ -54,10 +50,25 @@ def status(settings: Settings) -> EmulatorResult:
 
 def reset(settings: Settings) -> EmulatorResult:
     """Forget everything it holds."""
-    from taxiops.emulator import server
+    return EmulatorResult(called("reset", settings), "taxiops demo")
 
+
+def called(action: str, settings: Settings) -> dict[str, Any]:
+    """What `python -m taxiops.emulator ACTION` prints; raises StepFailed with its own words."""
     require_local(settings)
-    return EmulatorResult(server.reset(settings.emulator_state), "taxiops demo")
+    arguments = [sys.executable, "-m", "taxiops.emulator", action]
+    arguments += ["--state", str(settings.emulator_state)]
+    done = subprocess.run(
+        arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise StepFailed(
+            f"The emulator could not {action}.",
+            why=(done.stderr.strip().splitlines() or ["no message"])[-1][:500],
+            hint="taxiops emulator logs",
+            code=f"emulator-{action}",
+        )
+    return dict(json.loads(done.stdout))
 
 
 def logs(settings: Settings) -> EmulatorResult:
@@ -78,7 +89,6 @@ def exec_environment(settings: Settings) -> dict[str, str]:
 
     Starts it if need be. With them, MLClient needs only a credential and names.
     """
-    from taxiops.cloud import local
 
     require_local(settings)
     emulator = local.finish_start(local.begin_start(settings), settings)

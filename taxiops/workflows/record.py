@@ -230,3 +230,22 @@ def check_state_matches(
             hint="taxiops traffic show; leave --state away to go by the endpoint.",
             code="state-outdated",
         )
+
+
+def record_of_state(document: Mapping[str, Any]) -> Record:
+    """The rollout that a checked state file tells of."""
+    model = document["model"]
+    return Record(
+        environment=document["environment"],
+        endpoint=document["endpoint"],
+        slot=document["slot"],
+        phase=document["phase"],
+        first_deployment=document["first_deployment"],
+        prior_traffic=dict(document["prior_traffic"]),
+        prior_mirror=dict(document["prior_mirror_traffic"]),
+        model=ModelReference(model["registry"], model["name"], model["version"], model["sha256"]),
+        commit=document["commit"],
+        run_id=document["run_id"],
+        tested=str(document.get("tested", UNTESTED)),
+        events=tuple(event for event in document["events"] if isinstance(event, dict)),
+    )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from taxiops.cloud import jobs
 from taxiops.config import Settings
 from taxiops.errors import NotFound, StepFailed, UsageError
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress
@@ -83,7 +84,6 @@ def run_pytest(
 
 def validate_documents(root: Path, progress: Progress) -> tuple[str, ...]:
     """Check every pipeline and component below `root`; gives their names."""
-    from taxiops.cloud import jobs
 
     checked = []
     for path in sorted((root / "pipelines").glob("*.y*ml")):

@@ -1,0 +1,290 @@
+"""`taxiops compare`: choose the baseline, submit the pipeline, follow it, fetch its report."""
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from taxiops.cloud import endpoints, jobs, models
+from taxiops.cloud.client import Connection
+from taxiops.cloud.jobs import JobView
+from taxiops.config import Settings
+from taxiops.domain.gate import parse_comparison, parse_policy
+from taxiops.errors import EvidenceError, Interrupted, UsageError
+from taxiops.steps.literals import encode_literal
+from taxiops.workflows import pipelines, registry
+from taxiops.workflows.documents import (
+    SCHEMA_VERSION,
+    Progress,
+    read_document,
+)
+from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.source_code import read_revision
+
+REPORT = Path("metrics") / "comparison.json"
+MODEL_ID = re.compile(r"/models/([^/]+)/versions/([^/]+)$")
+DATA_FILE_SUFFIXES = (".csv", ".parquet")
+SUFFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What to run. data: a path, azureml:NAME:VERSION or a URI; job: re-attach to that one."""
+
+    pipeline: Path
+    stop_after: str | None = None
+    data: str | None = None
+    compute: str | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    artifact_suffix: str = ""
+    wait: bool = True
+    job: str | None = None
+
+
+@dataclass(frozen=True)
+class CompareResult:
+    """The job and, when it was waited for, its report. improved is None while it runs."""
+
+    job_name: str
+    improved: bool | None
+    verdict: str
+    report: Path | None
+    report_document: Mapping[str, Any] | None
+    studio_url: str
+    next_command: str
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "job_name": self.job_name,
+            "improved": self.improved,
+            "verdict": self.verdict,
+            "report": str(self.report) if self.report else None,
+            "metrics": (self.report_document or {}).get("metrics"),
+            "studio_url": self.studio_url,
+            "next_command": self.next_command,
+        }
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the candidate must beat. reference: how a job names it; empty for the naive model."""
+
+    kind: str
+    name: str = ""
+    version: str = ""
+    reference: str = ""
+
+
+def compare(settings: Settings, options: CompareOptions, progress: Progress) -> CompareResult:
+    """Run the pipeline (or re-attach to a job), fetch its report and render it; register nothing.
+
+    Raises UsageError naming file and key for a wrong pipeline or option, StepFailed with the tail
+    of the failing step's log, EvidenceError for a report that contradicts itself, Interrupted with
+    the command that re-attaches.
+    """
+    parse_policy(settings.tables["gate"])
+    if options.artifact_suffix and not SUFFIX.fullmatch(options.artifact_suffix):
+        raise UsageError(
+            f"--artifact-suffix {options.artifact_suffix!r}: only letters, digits, dots and dashes."
+        )
+    if options.job is not None:
+        connection = connect_to(settings)
+        job = jobs.read_job(connection, options.job)
+        progress(f"job {job.name}: {job.status}")
+        return followed(connection, job, progress)
+    path = pipeline_path(settings, options.pipeline)
+    document = pipelines.read_yaml(path)
+    pipelines.check_pipeline(document, path)
+    document = pipelines.with_inputs(document, options.overrides, path)
+    if options.stop_after:
+        document = pipelines.stopped_after(document, options.stop_after)
+    data = local_data(options.data)
+    connection = connect_to(settings)
+    document = completed(connection, document, options, data, progress)
+    entity = jobs.load_pipeline(pipelines.to_text(document), path)
+    entity.tags = {**(entity.tags or {}), **job_tags(settings, options)}
+    if options.artifact_suffix:
+        entity.display_name = f"{entity.display_name}-{options.artifact_suffix}"
+    job = jobs.submit(connection, entity)
+    progress(f"submitted job {job.name}: {job.studio_url}")
+    if not options.wait:
+        again = f"taxiops compare --job {job.name}"
+        return CompareResult(job.name, None, "", None, None, job.studio_url, again)
+    return followed(connection, job, progress)
+
+
+def pipeline_path(settings: Settings, path: Path) -> Path:
+    """The pipeline where it was named, or below the project's root."""
+    below = settings.root / path
+    return below if not path.is_absolute() and not path.exists() and below.exists() else path
+
+
+def job_tags(settings: Settings, options: CompareOptions) -> dict[str, str]:
+    revision = read_revision(settings.root)
+    tags = {"commit": revision.commit, "branch": revision.branch}
+    return tags | ({"artifact_suffix": options.artifact_suffix} if options.artifact_suffix else {})
+
+
+def completed(
+    connection: Connection,
+    document: pipelines.Document,
+    options: CompareOptions,
+    data: pipelines.Document | None,
+    progress: Progress,
+) -> pipelines.Document:
+    """The pipeline with compute, data, baseline, policy and revision filled in."""
+    settings = connection.settings
+    revision = read_revision(settings.root)
+    document = pipelines.with_compute(document, options.compute or settings.compute)
+    if options.data:
+        bound = data or asset_data(connection, options.data)
+        port = "trips_file" if bound["type"] == "uri_file" else "trips"
+        document = pipelines.with_bound_input(document, pipelines.PREPARE, port, bound)
+    facts = {"commit": revision.commit, "branch": revision.branch}
+    if pipelines.COMPARE in document["jobs"]:
+        baseline = choose_baseline(connection, progress)
+        if baseline.reference:
+            model = {"type": "custom_model", "path": baseline.reference}
+            document = pipelines.with_bound_input(
+                document, pipelines.COMPARE, "baseline_model", model
+            )
+        facts |= {
+            "baseline_kind": baseline.kind,
+            "baseline_name": baseline.name or "unknown",
+            "baseline_version": baseline.version or "unknown",
+            "policy": json.dumps(dict(settings.tables["gate"]), sort_keys=True),
+        }
+    encoded = {name: encode_literal(text) for name, text in facts.items()}
+    inputs = document.get("inputs") or {}
+    return {**document, "inputs": {**inputs, **pipelines.known_inputs(document, encoded)}}
+
+
+def local_data(data: str | None) -> pipelines.Document | None:
+    """A file or folder of this machine as a job input; None when it is no path."""
+    if data is None or data.startswith("azureml:") or "://" in data:
+        return None
+    path = Path(data).expanduser()
+    if not path.exists():
+        raise UsageError(
+            f"--data {data}: no such file or folder.",
+            hint="A path, azureml:NAME:VERSION, or a URI.",
+            code="data-missing",
+        )
+    if path.is_file() and path.stat().st_size == 0:
+        raise UsageError(f"--data {data}: the file is empty.", code="data-empty")
+    kind = "uri_file" if path.is_file() else "uri_folder"
+    return {"type": kind, "path": str(path.resolve())}
+
+
+def asset_data(connection: Connection, data: str) -> pipelines.Document:
+    """A registered asset or a URI as a job input."""
+    match = re.fullmatch(r"azureml:([^:/]+):([^:/]+)", data)
+    if match:
+        return {"type": jobs.data_type(connection, *match.groups()), "path": data}
+    is_file = data.lower().endswith(DATA_FILE_SUFFIXES)
+    return {"type": "uri_file" if is_file else "uri_folder", "path": data}
+
+
+def choose_baseline(connection: Connection, progress: Progress) -> Baseline:
+    """What serves (the largest share), else the newest promoted version, else the naive model."""
+    settings = connection.settings
+    known = registry.list_promoted(connection)
+    endpoint = endpoints.read_endpoint(connection)
+    live = dict(endpoint.live_traffic) if endpoint else {}
+    if endpoint and live:
+        slot = max(live, key=lambda name: live[name])
+        match = MODEL_ID.search(endpoint.slots[slot].model) if slot in endpoint.slots else None
+        serving = [v for v in known if match and (v.name, v.version) == match.groups()]
+        if serving:
+            return chosen(settings, "serving", serving[0], f"serving in slot {slot}", progress)
+        progress(f"slot {slot} serves no version of registry {settings.registry}; passing it over")
+    newest = registry.newest_verified(known, progress)
+    if newest is not None:
+        return chosen(settings, "registry", newest, "the newest promoted version", progress)
+    progress("baseline: the naive fare model, as nothing is promoted yet")
+    return Baseline("naive")
+
+
+def chosen(
+    settings: Settings, kind: str, version: models.ModelVersion, why: str, progress: Progress
+) -> Baseline:
+    progress(f"baseline: {version.name} version {version.version}, {why}")
+    reference = models.reference(settings.registry, version.name, version.version)
+    return Baseline(kind, version.name, version.version, reference)
+
+
+def followed(connection: Connection, job: JobView, progress: Progress) -> CompareResult:
+    """The finished job's report, downloaded, checked and rendered."""
+    settings = connection.settings
+    try:
+        jobs.wait_for_job(connection, job.name, progress)
+        report = fetch_report(connection, job.name)
+    except KeyboardInterrupt as error:
+        raise Interrupted(
+            f"Interrupted; job {job.name} goes on.",
+            hint=f"taxiops compare --job {job.name}",
+            code="interrupted",
+        ) from error
+    document = read_report(report)
+    if document["job"]["name"] != job.name:
+        raise EvidenceError(
+            f"The report of job {job.name} was made in job {document['job']['name']}.",
+            why="A step was reused from another job.",
+            hint="taxiops compare",
+            code="report-of-another-job",
+        )
+    render(report, progress)
+    return CompareResult(
+        job_name=job.name,
+        improved=document["improved"],
+        verdict=document["verdict"],
+        report=report,
+        report_document=document,
+        studio_url=job.studio_url,
+        next_command="taxiops gate",
+    )
+
+
+def fetch_report(connection: Connection, job: str) -> Path:
+    """comparison.json in the output folder, in place of any older report."""
+    target = connection.settings.output / "compare"
+    if target.exists():
+        shutil.rmtree(target)
+    with tempfile.TemporaryDirectory(prefix="taxiops-") as scratch:
+        found = jobs.download_output(connection, job, "report", Path(scratch))
+        if not (found / REPORT).is_file():
+            raise EvidenceError(
+                f"Job {job} wrote no {REPORT}.", hint="taxiops compare", code="report-missing"
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(found, target)
+    return target / REPORT
+
+
+def report_path(settings: Settings, report: Path | None) -> Path:
+    """The named report, or the last compare's."""
+    return report or settings.output / "compare" / REPORT
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """comparison.json as a document whose every field was checked.
+
+    Raises NotFound, UsageError for what is no report, EvidenceError for a contradiction in it.
+    """
+    document = read_document(path, "comparison report", "taxiops compare")
+    parse_comparison(document)
+    return document
+
+
+def render(report: Path, progress: Progress) -> None:
+    """report.html, report.md and the plots beside the metrics."""
+    from taxiops.report import render_report
+
+    folder = report.parent.parent
+    render_report(folder)
+    progress(f"report: {folder / 'report.html'}")

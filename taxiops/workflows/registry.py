@@ -1,0 +1,98 @@
+"""Which registry versions may be deployed: promoted, sealed, evidence whole; writes nothing."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from taxiops.cloud import models
+from taxiops.cloud.client import Connection
+from taxiops.cloud.models import ModelVersion
+from taxiops.domain.evidence import check_tags, digest_of_files, problems_of_tags
+from taxiops.errors import NotFound, UsageError
+from taxiops.workflows.documents import Progress, entries_of_folder
+from taxiops.workflows.record import ModelReference
+
+
+def digest_of_folder(folder: Path) -> str:
+    """The digest of a model folder: over path and SHA-256 of each of its files."""
+    return digest_of_files(entries_of_folder(folder))
+
+
+def model_of(connection: Connection, version: ModelVersion) -> ModelReference:
+    """The version with the digest that its evidence claims."""
+    registry = connection.settings.registry
+    digest = version.tags.get("model_sha256", "")
+    return ModelReference(registry, version.name, version.version, digest)
+
+
+def list_promoted(connection: Connection) -> list[ModelVersion]:
+    """Every version of the model in the registry, the newest first."""
+
+    return models.list_versions(connection.registry, connection.settings.model_name)
+
+
+def choose_version(
+    connection: Connection, model_version: str | None, commit: str | None, progress: Progress
+) -> ModelVersion:
+    """The version to deploy: the one asked for, else the newest whose evidence verifies.
+
+    Raises NotFound when there is none, EvidenceError when the one asked for does not verify.
+    """
+    promoted = list_promoted(connection)
+    if model_version is not None:
+        return verified(find_number(promoted, model_version, connection))
+    if commit is not None:
+        return verified(find_commit(promoted, commit))
+    found = newest_verified(promoted, progress)
+    if found is None:
+        name, registry = connection.settings.model_name, connection.settings.registry
+        raise NotFound(
+            f"Registry {registry} has no promoted version of {name} whose evidence verifies.",
+            hint="taxiops compare, then taxiops gate, then taxiops promote",
+            code="nothing-promoted",
+        )
+    return found
+
+
+def newest_verified(promoted: Sequence[ModelVersion], progress: Progress) -> ModelVersion | None:
+    """The newest version whose evidence verifies; says which it passes over."""
+    for version in promoted:
+        problems = problems_of_tags(version.tags)
+        if not problems:
+            return version
+        progress(f"passing over version {version.version}: {problems[0]}")
+    return None
+
+
+def find_number(
+    promoted: Sequence[ModelVersion], model_version: str, connection: Connection
+) -> ModelVersion:
+    for version in promoted:
+        if version.version == model_version:
+            return version
+    known = ", ".join(version.version for version in promoted[:10]) or "none"
+    raise NotFound(
+        f"Registry {connection.settings.registry} has no version {model_version} of "
+        f"{connection.settings.model_name}.",
+        hint=f"Versions there: {known}.",
+        code="version-missing",
+    )
+
+
+def find_commit(promoted: Sequence[ModelVersion], commit: str) -> ModelVersion:
+    """The newest version from the commit, which may be abbreviated to seven characters or more."""
+    if len(commit) < 7:
+        raise UsageError(f"--commit {commit}: give at least seven characters.")
+    for version in promoted:
+        if version.tags.get("commit", "").startswith(commit.lower()):
+            return version
+    raise NotFound(
+        f"No version in the registry was promoted from commit {commit}.",
+        hint="taxiops deploy without --commit takes the newest.",
+        code="version-missing",
+    )
+
+
+def verified(version: ModelVersion) -> ModelVersion:
+    """The version itself; raises EvidenceError when its evidence is missing or broken."""
+    check_tags(version.tags, f"{version.name} version {version.version}")
+    return version

@@ -1,0 +1,193 @@
+"""`taxiops traffic show` and `promote`: the distribution, and a tested slot's new share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from taxiops.cloud import endpoints
+from taxiops.cloud.endpoints import EndpointView, SlotView
+from taxiops.config import Settings
+from taxiops.domain.traffic import Traffic
+from taxiops.errors import Conflict, NotFound, StepFailed, UsageError
+from taxiops.workflows import record as records
+from taxiops.workflows.documents import SCHEMA_VERSION, Progress
+from taxiops.workflows.record import Record
+from taxiops.workflows.rollout import Ledger, connect_to, nonzero, phase_of, read_record
+
+
+@dataclass(frozen=True)
+class TrafficView:
+    """The endpoint as it serves now. phase empty: no rollout is known."""
+
+    endpoint: str
+    traffic: Mapping[str, int]
+    mirror: Mapping[str, int]
+    slots: tuple[SlotView, ...]
+    phase: str
+    next_command: str
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "endpoint": self.endpoint,
+            "traffic": dict(self.traffic),
+            "mirror_traffic": dict(self.mirror),
+            "phase": self.phase,
+            "slots": [self.slot_document(slot) for slot in self.slots],
+            "next_command": self.next_command,
+        }
+
+    def slot_document(self, slot: SlotView) -> dict[str, Any]:
+        return {
+            "slot": slot.name,
+            "percent": self.traffic.get(slot.name, 0),
+            "state": slot.state,
+            "healthy": slot.is_healthy,
+            "model": slot.tags.get("model", ""),
+            "model_version": slot.tags.get("model_version", ""),
+            "model_sha256": slot.tags.get("model_sha256", ""),
+            "commit": slot.tags.get("commit", ""),
+            "deployed_at": slot.tags.get("deployed_at", ""),
+        }
+
+
+@dataclass(frozen=True)
+class TrafficResult:
+    """The distribution after a change; changed is false when it was so already."""
+
+    endpoint: str
+    slot: str
+    traffic: Mapping[str, int]
+    changed: bool
+    state_file: Path
+    next_command: str
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "endpoint": self.endpoint,
+            "slot": self.slot,
+            "traffic": dict(self.traffic),
+            "changed": self.changed,
+            "state_file": str(self.state_file),
+            "next_command": self.next_command,
+        }
+
+
+def show_traffic(settings: Settings) -> TrafficView:
+    """Raises NotFound when there is no endpoint."""
+    connection = connect_to(settings)
+    environment = connection.environment
+    endpoint = endpoints.require_endpoint(connection)
+    record = records.record_of_tags(endpoint.tags, environment.name, environment.endpoint)
+    phase = phase_of(record, endpoint) if record else ""
+    verbs = {
+        records.PROVISIONED: "test endpoint",
+        records.PLANNED: "deploy",
+        records.TESTED: "traffic promote",
+        records.CANARY: "traffic promote",
+        records.PROMOTED: "traffic rollback",
+    }
+    return TrafficView(
+        endpoint=endpoint.name,
+        traffic=endpoint.traffic,
+        mirror=endpoint.mirror,
+        slots=tuple(endpoint.slots[name] for name in sorted(endpoint.slots)),
+        phase=phase,
+        next_command=f"taxiops {verbs.get(phase, 'deploy')} --env {environment.name}",
+    )
+
+
+def promote_traffic(
+    settings: Settings, state: Path | None, percent: int, progress: Progress
+) -> TrafficResult:
+    """Give the tested slot `percent` of the traffic; the others keep their proportion.
+
+    The old slot stays warm for a rollback. Raises StepFailed for a slot that did not pass its test,
+    UsageError or Conflict for a state file of another endpoint or rollout.
+    """
+    connection = connect_to(settings)
+    environment = connection.environment
+    ledger = Ledger(settings, environment.name, environment.endpoint, state)
+    endpoint = endpoints.require_endpoint(connection)
+    record = read_record(ledger, endpoint, state)
+    if record is None:
+        raise NotFound(
+            f"Endpoint {endpoint.name} knows of no rollout.",
+            hint=f"taxiops deploy --env {environment.name}",
+            code="rollout-missing",
+        )
+    check_promotable(record, endpoint)
+    wanted = wanted_traffic(record, percent)
+    record = record.at(records.PROMOTED if percent == 100 else records.CANARY)
+    shares = records.shares_text(nonzero(wanted))
+    changed = nonzero(endpoint.traffic) != nonzero(wanted) or bool(nonzero(endpoint.mirror))
+    if changed:
+        ledger.intend("promote", record, wanted=wanted)
+        progress(f"traffic of {endpoint.name} to {shares}")
+        endpoint = endpoints.write_endpoint(
+            connection, endpoint, progress, traffic=wanted, mirror={}, tags=record.tags()
+        )
+    ledger.done(record.phase, record, endpoint.traffic, shares)
+    return TrafficResult(
+        endpoint=endpoint.name,
+        slot=record.slot,
+        traffic=endpoint.traffic,
+        changed=changed,
+        state_file=ledger.state_file,
+        next_command=f"taxiops traffic show --env {environment.name}",
+    )
+
+
+def check_promotable(record: Record, endpoint: EndpointView) -> None:
+    """Only the slot that was tested, with the model it was tested with, may get a share."""
+    env = f"--env {record.environment}"
+    slot = endpoint.slots.get(record.slot)
+    if slot is None or record.phase in (records.ROLLED_BACK, records.FAILED):
+        raise NotFound(
+            f"Endpoint {endpoint.name} has no slot to promote: the last rollout is {record.phase}.",
+            hint=f"taxiops deploy {env}",
+            code="rollout-missing",
+        )
+    if slot.tags.get("model_sha256") != record.model.sha256:
+        raise Conflict(
+            f"Slot {record.slot} was deployed anew since this rollout.",
+            why="Its model is not the one that the endpoint tells of.",
+            hint=f"taxiops deploy {env}",
+            code="slot-changed",
+        )
+    if not slot.is_healthy:
+        raise StepFailed(
+            f"Slot {record.slot} is {slot.state}.", hint=f"taxiops deploy {env}", code="slot-state"
+        )
+    if record.tested != records.PASSED:
+        why = "Its test failed." if record.tested == records.NOT_PASSED else "It was never tested."
+        raise StepFailed(
+            f"Slot {record.slot} did not pass its test, so it gets no traffic.",
+            why=why,
+            hint=f"taxiops test endpoint {env}",
+            code="slot-untested",
+        )
+    known = {record.slot, *nonzero(record.prior_traffic)}
+    foreign = sorted(set(endpoint.live_traffic) - known)
+    if foreign:
+        raise Conflict(
+            f"Slot {', '.join(foreign)} of {endpoint.name} carries traffic that this rollout did "
+            "not give it.",
+            hint=f"taxiops traffic show {env}",
+            code="endpoint-changed",
+        )
+
+
+def wanted_traffic(record: Record, percent: int) -> dict[str, int]:
+    """The prior distribution with the slot at `percent`; raises UsageError when none is left."""
+    if record.first_deployment and percent != 100:
+        raise UsageError(
+            f"Slot {record.slot} is the only one, so it must have 100 percent.",
+            hint="taxiops traffic promote --percent 100",
+            code="traffic-sum",
+        )
+    if record.first_deployment:
+        return {record.slot: 100}
+    return dict(Traffic.of(record.prior_traffic).shift(record.slot, percent).shares)
