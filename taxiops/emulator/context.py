@@ -1,17 +1,15 @@
 """What one running emulator is made of; handlers receive it as their first argument."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from taxiops.emulator.state.assets import Assets
-    from taxiops.emulator.state.blobs import Blobs
-    from taxiops.emulator.state.deployments import Deployments
-    from taxiops.emulator.state.jobs import Jobs
-    from taxiops.emulator.state.operations import Operations
-    from taxiops.emulator.state.store import Store
-    from taxiops.emulator.state.transitions import Transition
+from taxiops.emulator.identity import Identity
+from taxiops.emulator.state.assets import Assets
+from taxiops.emulator.state.blobs import Blobs
+from taxiops.emulator.state.deployments import Deployments
+from taxiops.emulator.state.jobs import Jobs
+from taxiops.emulator.state.operations import Operations
+from taxiops.emulator.state.store import Store
 
 
 @dataclass(frozen=True)
@@ -23,16 +21,32 @@ class Addresses:
     scoring: str
 
 
-@dataclass
+@dataclass(frozen=True)
 class Emulator:
     """The parts of a running emulator. `folder` holds all of its state."""
 
     folder: Path
     addresses: Addresses
-    store: "Store"
-    blobs: "Blobs"
-    assets: "Assets"
-    operations: "Operations"
-    jobs: "Jobs"
-    deployments: "Deployments"
-    transitions: "dict[str, Transition]" = field(default_factory=dict)
+    identity: Identity
+    store: Store
+    blobs: Blobs
+    assets: Assets
+    operations: Operations
+    jobs: Jobs
+    deployments: Deployments
+
+    @property
+    def cloud_name(self) -> str:
+        return f"local-{self.addresses.arm.rpartition(':')[2]}"
+
+    def recover(self) -> None:
+        """Bring everything back after a restart, however the last one ended."""
+        self.operations.recover()
+        self.jobs.recover()
+        self.deployments.recover()
+
+    def close(self) -> None:
+        """End all processes, then the store."""
+        self.jobs.close()
+        self.deployments.close()
+        self.store.close()

@@ -91,6 +91,7 @@ class Route:
     template: str
     pattern: re.Pattern[str]
     handler: Handler
+    is_anonymous: bool
 
 
 class Routes:
@@ -99,14 +100,18 @@ class Routes:
     def __init__(self) -> None:
         self.table: list[Route] = []
 
-    def add(self, method: str, template: str) -> Callable[[Handler], Handler]:
+    def add(
+        self, method: str, template: str, *, is_anonymous: bool = False
+    ) -> Callable[[Handler], Handler]:
         """Register a handler: `@routes.add("GET", WORKSPACE + "/jobs/{name}")`.
 
-        `{name}` matches one path segment, `{path:rest}` everything that follows.
+        `{name}` matches one path segment, `{path:rest}` everything that follows. An anonymous
+        route needs no token.
         """
 
         def register(handler: Handler) -> Handler:
-            self.table.append(Route(method, template, compile_template(template), handler))
+            pattern = compile_template(template)
+            self.table.append(Route(method, template, pattern, handler, is_anonymous))
             return handler
 
         return register

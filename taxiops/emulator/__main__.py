@@ -1,0 +1,33 @@
+"""`python -m taxiops.emulator`: one JSON document on standard output; exit 1 on failure."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from taxiops.emulator import server
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m taxiops.emulator")
+    parser.add_argument("action", choices=("start", "stop", "status", "reset", "run"))
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--seed", type=json.loads, default=None, help="workspaces and registries")
+    parser.add_argument("--owner-pid", type=int, default=None, help="end with this process")
+    options = parser.parse_args()
+    if options.action == "run":
+        return server.run(options.state, options.owner_pid)
+    try:
+        if options.action == "start":
+            document = server.start(options.state, options.seed, options.owner_pid)
+        else:
+            document = getattr(server, options.action)(options.state)
+    except server.EmulatorError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

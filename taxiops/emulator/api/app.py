@@ -1,0 +1,164 @@
+"""The ASGI application: reads requests, checks tokens, finds the route, writes answers."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from taxiops.emulator.api import (
+    assets,
+    computes,
+    control,
+    deployments,
+    endpoints,
+    identity,
+    jobs,
+    operations,
+    registries,
+    run_history,
+    workspaces,
+)
+from taxiops.emulator.api.blobs import serve_blobs
+from taxiops.emulator.api.wire import AzureError, Json, Request, Response, Route
+from taxiops.emulator.context import Emulator
+from taxiops.emulator.identity import token_claims
+from taxiops.emulator.state.assets import Unresolved
+
+MOST_ARM_BYTES = 16 * 1024 * 1024
+MOST_BLOB_BYTES = 512 * 1024 * 1024
+MODULES = (
+    control,
+    identity,
+    workspaces,
+    computes,
+    operations,
+    assets,
+    registries,
+    jobs,
+    run_history,
+    endpoints,
+    deployments,
+)
+ROUTES: tuple[Route, ...] = tuple(route for module in MODULES for route in module.routes.table)
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+logger = logging.getLogger(__name__)
+
+
+class TooLarge(Exception):
+    """The request's body is longer than the emulator takes."""
+
+
+class App:
+    """One application behind two ports: the blob service and everything else."""
+
+    def __init__(self, emulator: Emulator, blob_port: int) -> None:
+        self._emulator = emulator
+        self._blob_port = blob_port
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        is_blob = scope["server"][1] == self._blob_port
+        try:
+            body = await read_body(receive, MOST_BLOB_BYTES if is_blob else MOST_ARM_BYTES)
+        except TooLarge:
+            error = AzureError(413, "RequestEntityTooLarge", "The request body is too large.")
+            await write_response(send, error_response(error), scope["method"])
+            return
+        request = parse(scope, body)
+        serve = serve_blobs if is_blob else answer
+        response = await asyncio.to_thread(serve, self._emulator, request)
+        await write_response(send, response, request.method)
+
+
+def parse(scope: Message, body: bytes) -> Request:
+    headers = {
+        key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]
+    }
+    path = scope.get("raw_path", scope["path"].encode()).decode("latin-1").split("?")[0]
+    pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    query = {key.lower(): value for key, value in pairs}
+    return Request(scope["method"], path, {}, query, headers, body)
+
+
+async def read_body(receive: Receive, most: int) -> bytes:
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > most:
+            raise TooLarge
+        if not message.get("more_body"):
+            break
+    return b"".join(chunks)
+
+
+def answer(emulator: Emulator, request: Request) -> Response:
+    """Route one request of the control and data planes. Never raises."""
+    try:
+        route, parameters = find_route(request)
+        if (
+            not route.is_anonymous
+            and token_claims(emulator.identity, request.headers.get("authorization", "")) is None
+        ):
+            raise AzureError(
+                401,
+                "InvalidAuthenticationToken",
+                "The access token is missing, expired or not from this tenant.",
+                headers={"www-authenticate": 'Bearer error="invalid_token"'},
+            )
+        full = Request(
+            request.method, request.path, parameters, request.query, request.headers, request.body
+        )
+        return route.handler(emulator, full)
+    except AzureError as error:
+        return error_response(error)
+    except Unresolved as error:
+        return error_response(AzureError(404, "ResourceNotFound", str(error)))
+    except Exception:
+        logger.exception("%s %s", request.method, request.path)
+        message = "The emulator failed; see its log: taxiops emulator logs."
+        return error_response(AzureError(500, "InternalServerError", message))
+
+
+def find_route(request: Request) -> tuple[Route, Mapping[str, str]]:
+    """Raises AzureError 405 for a known path, 501 for an unknown one."""
+    known = False
+    for route in ROUTES:
+        match = route.pattern.fullmatch(request.path)
+        if match and route.method == request.method:
+            return route, {key: unquote(value) for key, value in match.groupdict().items()}
+        known = known or match is not None
+    status, code = (405, "MethodNotAllowed") if known else (501, "NotImplemented")
+    raise AzureError(status, code, f"{request.method} {request.path} is not emulated.")
+
+
+def error_response(error: AzureError) -> Response:
+    details: list[Json] = []
+    body = {"error": {"code": error.code, "message": error.message, "details": details}}
+    return Response(error.status, body, error.headers)
+
+
+async def write_response(send: Send, response: Response, method: str) -> None:
+    headers = {key.lower(): value for key, value in response.headers.items()}
+    body = response.body
+    if body is None:
+        content = b""
+    elif isinstance(body, bytes):
+        content = body
+    else:
+        content = json.dumps(body).encode()
+        headers.setdefault("content-type", "application/json; charset=utf-8")
+    if response.status not in {204, 304}:
+        headers.setdefault("content-length", str(len(content)))
+    encoded = [(key.encode(), value.encode("latin-1", "replace")) for key, value in headers.items()]
+    await send({"type": "http.response.start", "status": response.status, "headers": encoded})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else content})

@@ -1,0 +1,226 @@
+"""The blob service's wire: three URL layouts, blocks, ranges, lists and SAS."""
+
+import re
+from email.utils import formatdate
+from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+from taxiops.emulator.api.wire import Request, Response
+from taxiops.emulator.context import Emulator
+from taxiops.emulator.state.blobs import ACCOUNT_SUFFIX, BadName, Blob
+
+VERSION = "2024-11-04"
+MOST_XML_BYTES = 4 * 1024 * 1024
+METADATA = "x-ms-meta-"
+
+
+class BlobError(Exception):
+    """An error in the blob service's XML shape."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+
+def serve_blobs(emulator: Emulator, request: Request) -> Response:
+    """Answer one request of the blob port."""
+    try:
+        container, blob = split(request.path)
+        answer = dispatch(emulator, request, container, blob)
+    except BadName as error:
+        answer = failure(BlobError(400, "InvalidResourceName", str(error)), request.method)
+    except BlobError as error:
+        answer = failure(error, request.method)
+    headers = {
+        "x-ms-version": VERSION,
+        "x-ms-request-id": request.headers.get("x-ms-client-request-id", ""),
+    }
+    return Response(answer.status, answer.body, {**headers, **answer.headers})
+
+
+def failure(error: BlobError, method: str) -> Response:
+    text = f"<Error><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
+    body = b"" if method == "HEAD" else f'<?xml version="1.0" encoding="utf-8"?>{text}'.encode()
+    headers = {"content-type": "application/xml", "x-ms-error-code": error.code}
+    return Response(error.status, body, headers)
+
+
+def split(path: str) -> tuple[str, str]:
+    """(container, blob) of `/account.blob.local/container/blob` or `/container/blob`."""
+    parts = path.lstrip("/").split("/")
+    if parts[0].endswith(ACCOUNT_SUFFIX):
+        parts = parts[1:]
+    if not parts or not parts[0]:
+        raise BlobError(400, "InvalidUri", "The request names no container.")
+    return unquote(parts[0]), unquote("/".join(parts[1:]))
+
+
+def dispatch(emulator: Emulator, request: Request, container: str, blob: str) -> Response:
+    comp, method = request.query.get("comp", ""), request.method
+    if not blob:
+        if method == "GET" and comp == "list":
+            authorise(emulator, request, container, "l")
+            return list_blobs(emulator, request, container)
+        if method in {"GET", "HEAD"} and request.query.get("restype") == "container":
+            authorise(emulator, request, container, "l")
+            known(emulator, container)
+            return Response(200, b"")
+    elif method in {"GET", "HEAD"} and not comp:
+        authorise(emulator, request, container, "r")
+        return read(emulator, request, container, blob)
+    elif method == "GET" and comp == "metadata":
+        authorise(emulator, request, container, "r")
+        return read(emulator, Request(**{**vars(request), "method": "HEAD"}), container, blob)
+    elif method == "PUT":
+        authorise(emulator, request, container, "w")
+        known(emulator, container)
+        return write(emulator, request, container, blob, comp)
+    elif method == "DELETE" and not comp:
+        authorise(emulator, request, container, "d")
+        if not emulator.blobs.delete(container, blob):
+            raise BlobError(404, "BlobNotFound", "The specified blob does not exist.")
+        return Response(202, b"")
+    raise BlobError(
+        501, "NotImplemented", f"{method} {request.path} comp={comp!r} is not emulated."
+    )
+
+
+def authorise(emulator: Emulator, request: Request, container: str, permission: str) -> None:
+    if not emulator.blobs.may(request.query, container, permission):
+        raise BlobError(
+            403,
+            "AuthenticationFailed",
+            "Server failed to authenticate the request: the shared access signature is missing, "
+            "expired, or does not grant this.",
+        )
+
+
+def known(emulator: Emulator, container: str) -> None:
+    if not emulator.blobs.has_container(container):
+        raise BlobError(404, "ContainerNotFound", "The specified container does not exist.")
+
+
+def read(emulator: Emulator, request: Request, container: str, blob: str) -> Response:
+    known(emulator, container)
+    found = emulator.blobs.find(container, blob)
+    if found is None:
+        raise BlobError(404, "BlobNotFound", "The specified blob does not exist.")
+    headers = described(emulator, container, found)
+    if request.method == "HEAD":
+        return Response(200, b"", {**headers, "content-length": str(found.size)})
+    wanted = request.headers.get("x-ms-range") or request.headers.get("range")
+    path = emulator.blobs.path(container, blob)
+    if not wanted:
+        return Response(200, path.read_bytes(), headers)
+    match = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted)
+    begin = int(match[1]) if match else found.size
+    if match is None or begin >= found.size:
+        raise BlobError(416, "InvalidRange", "The range specified is invalid.")
+    end = min(int(match[2]) if match[2] else found.size - 1, found.size - 1)
+    with path.open("rb") as stream:
+        stream.seek(begin)
+        data = stream.read(end - begin + 1)
+    headers["content-range"] = f"bytes {begin}-{end}/{found.size}"
+    return Response(206, data, headers)
+
+
+def described(emulator: Emulator, container: str, blob: Blob) -> dict[str, str]:
+    metadata = emulator.blobs.metadata(container, blob.name)
+    return {
+        "content-type": "application/octet-stream",
+        "etag": blob.etag,
+        "last-modified": formatdate(blob.modified_s, usegmt=True),
+        "x-ms-blob-type": "BlockBlob",
+        "x-ms-creation-time": formatdate(blob.modified_s, usegmt=True),
+        "accept-ranges": "bytes",
+        "x-ms-lease-status": "unlocked",
+        "x-ms-lease-state": "available",
+        **{METADATA + key: value for key, value in metadata.items()},
+    }
+
+
+def metadata_of(request: Request) -> dict[str, str]:
+    return {
+        key[len(METADATA) :]: value
+        for key, value in request.headers.items()
+        if key.startswith(METADATA)
+    }
+
+
+def write(emulator: Emulator, request: Request, container: str, blob: str, comp: str) -> Response:
+    blobs = emulator.blobs
+    if comp == "metadata":
+        if blobs.find(container, blob) is None:
+            raise BlobError(404, "BlobNotFound", "The specified blob does not exist.")
+        blobs.set_metadata(container, blob, metadata_of(request))
+        return Response(200, b"")
+    if comp == "block":
+        blobs.put_block(container, blob, request.query.get("blockid", ""), request.body)
+        return Response(201, b"", {"x-ms-request-server-encrypted": "true"})
+    if comp == "blocklist":
+        placed = blobs.commit_blocks(container, blob, block_names(request.body))
+        if placed is None:
+            raise BlobError(400, "InvalidBlockList", "The specified block list is invalid.")
+    elif not comp:
+        placed = put(emulator, request, container, blob)
+    else:
+        raise BlobError(501, "NotImplemented", f"PUT comp={comp!r} is not emulated.")
+    if metadata_of(request):
+        blobs.set_metadata(container, blob, metadata_of(request))
+    headers = {"etag": placed.etag, "last-modified": formatdate(placed.modified_s, usegmt=True)}
+    return Response(201, b"", {**headers, "x-ms-request-server-encrypted": "true"})
+
+
+def put(emulator: Emulator, request: Request, container: str, blob: str) -> Blob:
+    """Identical bytes under If-None-Match count as written, as the client's retries need."""
+    present = emulator.blobs.find(container, blob)
+    if present is not None and request.headers.get("if-none-match") == "*":
+        if emulator.blobs.path(container, blob).read_bytes() == request.body:
+            return present
+        raise BlobError(409, "BlobAlreadyExists", "The specified blob already exists.")
+    return emulator.blobs.put(container, blob, request.body)
+
+
+def block_names(body: bytes) -> list[str]:
+    if len(body) > MOST_XML_BYTES or b"<!DOCTYPE" in body or b"<!ENTITY" in body:
+        raise BlobError(400, "InvalidXmlDocument", "The block list is not acceptable.")
+    try:
+        root = ElementTree.fromstring(body)
+    except ElementTree.ParseError as error:
+        raise BlobError(400, "InvalidXmlDocument", str(error)) from error
+    return [element.text or "" for element in root]
+
+
+def list_blobs(emulator: Emulator, request: Request, container: str) -> Response:
+    known(emulator, container)
+    prefix, delimiter = request.query.get("prefix", ""), request.query.get("delimiter", "")
+    rows: list[str] = []
+    folders: set[str] = set()
+    for blob in emulator.blobs.walk(container, prefix):
+        rest = blob.name[len(prefix) :]
+        if delimiter and delimiter in rest:
+            folders.add(prefix + rest.split(delimiter)[0] + delimiter)
+        else:
+            rows.append(listed(emulator, container, blob))
+    rows += [f"<BlobPrefix><Name>{escape(name)}</Name></BlobPrefix>" for name in sorted(folders)]
+    text = (
+        f'<?xml version="1.0" encoding="utf-8"?><EnumerationResults ContainerName="{container}">'
+        f"<Prefix>{escape(prefix)}</Prefix><Blobs>{''.join(rows)}</Blobs><NextMarker/>"
+        "</EnumerationResults>"
+    )
+    return Response(200, text.encode(), {"content-type": "application/xml"})
+
+
+def listed(emulator: Emulator, container: str, blob: Blob) -> str:
+    metadata: dict[str, Any] = emulator.blobs.metadata(container, blob.name)
+    pairs = "".join(f"<{key}>{escape(value)}</{key}>" for key, value in metadata.items())
+    modified = formatdate(blob.modified_s, usegmt=True)
+    return (
+        f"<Blob><Name>{escape(blob.name)}</Name><Properties>"
+        f"<Creation-Time>{modified}</Creation-Time><Last-Modified>{modified}</Last-Modified>"
+        f"<Etag>{escape(blob.etag)}</Etag><Content-Length>{blob.size}</Content-Length>"
+        "<Content-Type>application/octet-stream</Content-Type><BlobType>BlockBlob</BlobType>"
+        f"</Properties><Metadata>{pairs}</Metadata></Blob>"
+    )

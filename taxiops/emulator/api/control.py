@@ -1,0 +1,85 @@
+"""The emulator's own routes, which Azure does not have: health and seeding."""
+
+import uuid
+from typing import Any
+
+from taxiops.emulator.api.wire import AzureError, Json, Request, Response, Routes, bad_request
+from taxiops.emulator.context import Emulator
+from taxiops.emulator.identity import same
+
+routes = Routes()
+KEY_HEADER = "x-emulator-key"
+
+
+def check_key(emulator: Emulator, request: Request) -> None:
+    if not same(request.headers.get(KEY_HEADER, ""), emulator.identity.client_secret):
+        raise AzureError(
+            403, "Forbidden", f"The header {KEY_HEADER} does not hold the emulator's key."
+        )
+
+
+@routes.add("GET", "/_emulator/health", is_anonymous=True)
+def health(emulator: Emulator, request: Request) -> Response:
+    return Response(body={"status": "running"})
+
+
+@routes.add("POST", "/_emulator/seed", is_anonymous=True)
+def seed(emulator: Emulator, request: Request) -> Response:
+    """Make the named workspaces and registries where they are missing; changes nothing else."""
+    check_key(emulator, request)
+    document = request.json()
+    try:
+        for workspace in document.get("workspaces", []):
+            seed_workspace(emulator, workspace)
+        for registry in document.get("registries", []):
+            seed_registry(emulator, registry)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise bad_request(f"The seed lacks {error}.") from error
+    return Response(body={"seeded": True})
+
+
+def resource_id(kind: str, document: Json) -> str:
+    return (
+        f"/subscriptions/{document['subscription']}/resourceGroups/{document['resource_group']}"
+        f"/providers/Microsoft.MachineLearningServices/{kind}/{document['name']}"
+    )
+
+
+def seed_workspace(emulator: Emulator, document: dict[str, Any]) -> None:
+    identifier = resource_id("workspaces", document)
+    scope = identifier.lower()
+    store = emulator.store
+    with store.transaction():
+        if store.get("workspace", scope, "") is None:
+            guid = str(uuid.uuid4())
+            stored = {"id": identifier, "scope": scope, "name": document["name"], "guid": guid}
+            stored["location"] = document.get("location", "canadacentral")
+            stored["container"] = f"azureml-blobstore-{guid}"
+            store.put("workspace", scope, "", stored)
+            for name, container in (
+                ("workspaceblobstore", f"azureml-blobstore-{guid}"),
+                ("workspaceartifactstore", f"azureml-{guid}"),
+            ):
+                emulator.blobs.create_container(container)
+                is_default = name == "workspaceblobstore"
+                row = {"name": name, "container": container, "is_default": is_default}
+                store.put("datastore", scope, name, row)
+        for compute in document.get("computes", []):
+            store.put("compute", scope, compute.lower(), {"name": compute})
+
+
+def seed_registry(emulator: Emulator, document: dict[str, Any]) -> None:
+    identifier = resource_id("registries", document)
+    scope = identifier.lower()
+    with emulator.store.transaction():
+        if emulator.store.get("registry", scope, "") is None:
+            stored = {
+                "id": identifier,
+                "scope": scope,
+                "name": document["name"],
+                "guid": str(uuid.uuid4()),
+                "subscription": document["subscription"],
+                "resource_group": document["resource_group"],
+                "location": document.get("location", "canadacentral"),
+            }
+            emulator.store.put("registry", scope, "", stored)

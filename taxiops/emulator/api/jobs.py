@@ -1,0 +1,144 @@
+"""Jobs on the control plane: submit, read, list, cancel, delete."""
+
+from taxiops.emulator.api import versions
+from taxiops.emulator.api.operations import accepted
+from taxiops.emulator.api.wire import (
+    WORKSPACE,
+    AzureError,
+    Json,
+    Request,
+    Response,
+    Routes,
+    bad_request,
+    not_found,
+)
+from taxiops.emulator.api.workspaces import read_workspace
+from taxiops.emulator.context import Emulator
+
+routes = Routes()
+KINDS = frozenset({"Pipeline", "Command"})
+
+
+@routes.add("PUT", WORKSPACE + "/jobs/{name}")
+def put(emulator: Emulator, request: Request) -> Response:
+    workspace = read_workspace(emulator, request)
+    scope, name = request.workspace_scope, request.params["name"]
+    properties = request.json().get("properties")
+    if not isinstance(properties, dict):
+        raise bad_request("The body has no properties.")
+    present = emulator.jobs.get(scope, name)
+    if present is not None:
+        changes = {
+            k: v
+            for k, v in properties.items()
+            if k in {"tags", "displayName", "description", "isArchived"}
+        }
+        document = emulator.jobs.update(
+            scope, name, properties={**present["properties"], **changes}
+        )
+        return Response(200, rest(emulator, workspace, document))
+    if properties.get("jobType") not in KINDS:
+        raise bad_request(
+            f"Jobs of the type {properties.get('jobType')!r} are not emulated; known: {sorted(KINDS)}."
+        )
+    check_computes(emulator, request, properties)
+    document = emulator.jobs.create(scope, name, properties)
+    return Response(201, rest(emulator, workspace, document))
+
+
+def check_computes(emulator: Emulator, request: Request, properties: Json) -> None:
+    """Raises AzureError 400 for a compute that the workspace does not have."""
+    nodes = properties.get("jobs") or {}
+    settings = properties.get("settings") or {}
+    named = [
+        properties.get("computeId"),
+        settings.get("default_compute"),
+        settings.get("defaultCompute"),
+    ]
+    named += [node.get("computeId") for node in nodes.values()]
+    for each in named:
+        name = str(each or "").rpartition("/")[2].removeprefix("azureml:")
+        if (
+            name
+            and name.lower() != "serverless"
+            and emulator.store.get("compute", request.workspace_scope, name.lower()) is None
+        ):
+            raise AzureError(
+                400, "UserError", f"Compute with name '{name}' was not found in the workspace."
+            )
+
+
+@routes.add("GET", WORKSPACE + "/jobs")
+def list_jobs(emulator: Emulator, request: Request) -> Response:
+    workspace = read_workspace(emulator, request)
+    keep = versions.shown(request)
+    documents = [
+        each
+        for each in emulator.jobs.all(request.workspace_scope)[::-1]
+        if not each.get("parent") and keep(each)
+    ]
+    return versions.page(emulator, request, [rest(emulator, workspace, each) for each in documents])
+
+
+@routes.add("GET", WORKSPACE + "/jobs/{name}")
+def get(emulator: Emulator, request: Request) -> Response:
+    workspace = read_workspace(emulator, request)
+    return Response(body=rest(emulator, workspace, read_job(emulator, request)))
+
+
+def read_job(emulator: Emulator, request: Request) -> Json:
+    name = request.params["name"]
+    document = emulator.jobs.get(request.workspace_scope, name)
+    if document is None:
+        raise not_found(f"Job {name} was not found.", "JobNotFound")
+    return document
+
+
+@routes.add("POST", WORKSPACE + "/jobs/{name}/cancel")
+def cancel(emulator: Emulator, request: Request) -> Response:
+    document = read_job(emulator, request)
+    if not emulator.jobs.cancel(request.workspace_scope, document["name"]):
+        raise bad_request(f"Job {document['name']} has ended: it is {document['status']}.")
+    operation = emulator.operations.start()
+    emulator.operations.succeed(operation)
+    return accepted(emulator, operation)
+
+
+@routes.add("DELETE", WORKSPACE + "/jobs/{name}")
+def delete(emulator: Emulator, request: Request) -> Response:
+    document = read_job(emulator, request)
+    emulator.jobs.delete(request.workspace_scope, document["name"])
+    operation = emulator.operations.start()
+    emulator.operations.succeed(operation)
+    return accepted(emulator, operation)
+
+
+def rest(emulator: Emulator, workspace: Json, document: Json) -> Json:
+    """A job as Azure shows it. The output "default" is left out: the client would list blobs."""
+    studio = f"{emulator.addresses.arm}/runs/{document['name']}?wsid={workspace['id']}"
+    services = {
+        "Studio": {"jobServiceType": "Studio", "endpoint": studio},
+        "Tracking": {"jobServiceType": "Tracking", "endpoint": f"{emulator.addresses.arm}/mlflow"},
+    }
+    properties = {k: v for k, v in document["properties"].items() if v is not None}
+    properties.setdefault("tags", {})
+    properties.setdefault("properties", {})
+    properties.setdefault("isArchived", False)
+    properties.setdefault("experimentName", "Default")
+    properties.setdefault("displayName", document["name"])
+    properties |= {"status": document["status"], "services": services}
+    if document.get("parent"):
+        properties["parentJobName"] = document["parent"]
+        properties.setdefault("environmentId", "")
+        properties.setdefault("computeId", "")
+    return {
+        "id": f"{workspace['id']}/jobs/{document['name']}",
+        "name": document["name"],
+        "type": "Microsoft.MachineLearningServices/workspaces/jobs",
+        "properties": properties,
+        "systemData": {
+            "createdAt": document["created"],
+            "createdBy": "emulator",
+            "createdByType": "Application",
+        },
+    }

@@ -1,0 +1,172 @@
+"""Blobs as files: containers are folders with unique names; knows no HTTP."""
+
+import base64
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from taxiops.emulator.identity import same, signature
+from taxiops.emulator.state.store import Store
+
+SAS_VALID_S = 24 * 3600
+STAGING = ".staging"
+ACCOUNT_SUFFIX = ".blob.local"
+
+
+class BadName(ValueError):
+    """A container or blob name that cannot be one, or that would leave the store."""
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A stored blob: its name in the container, size in bytes and time of last change."""
+
+    name: str
+    size: int
+    modified_s: float
+    etag: str
+
+
+class Blobs:
+    """All containers of the emulator under one folder, metadata in the document store."""
+
+    def __init__(self, folder: Path, store: Store, key: bytes, base_url: str) -> None:
+        self.folder = folder
+        self.base_url = base_url
+        self._store = store
+        self._key = key
+        (folder / STAGING).mkdir(parents=True, exist_ok=True)
+
+    def create_container(self, container: str) -> None:
+        self._container(container).mkdir(parents=True, exist_ok=True)
+
+    def has_container(self, container: str) -> bool:
+        return self._container(container).is_dir()
+
+    def path(self, container: str, blob: str = "") -> Path:
+        """The file or folder of a blob name. Raises BadName on any attempt to climb out."""
+        root = self._container(container)
+        parts = [part for part in blob.split("/") if part]
+        if any(part in {".", ".."} or "\0" in part or "\\" in part for part in parts):
+            raise BadName(f"blob name {blob!r}")
+        return root.joinpath(*parts)
+
+    def _container(self, container: str) -> Path:
+        allowed = container.replace("-", "").isalnum() and container.isascii()
+        if not allowed or not 3 <= len(container) <= 63:
+            raise BadName(f"container name {container!r}")
+        return self.folder / container
+
+    def find(self, container: str, blob: str) -> Blob | None:
+        """A name that ends in "/" is a folder and never a blob."""
+        path = self.path(container, blob)
+        if blob.endswith("/") or not path.is_file():
+            return None
+        return self._blob(container, path)
+
+    def _blob(self, container: str, path: Path) -> Blob:
+        status = path.stat()
+        name = path.relative_to(self._container(container)).as_posix()
+        tag = hashlib.sha256(f"{status.st_mtime_ns}-{status.st_size}".encode()).hexdigest()[:16]
+        return Blob(name, status.st_size, status.st_mtime, f'"0x{tag.upper()}"')
+
+    def put(self, container: str, blob: str, data: bytes) -> Blob:
+        """Write whole or not at all."""
+        draft = self.folder / STAGING / secrets.token_hex(16)
+        draft.write_bytes(data)
+        return self._place(container, blob, draft)
+
+    def _place(self, container: str, blob: str, draft: Path) -> Blob:
+        path = self.path(container, blob)
+        if blob.endswith("/") or path == self._container(container) or path.is_dir():
+            draft.unlink()
+            raise BadName(f"blob name {blob!r}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(draft, path)
+        return self._blob(container, path)
+
+    def put_block(self, container: str, blob: str, block: str, data: bytes) -> None:
+        folder = self._blocks(container, blob)
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / f".{secrets.token_hex(8)}"
+        draft.write_bytes(data)
+        os.replace(draft, folder / self._block_name(block))
+
+    def commit_blocks(self, container: str, blob: str, blocks: Sequence[str]) -> Blob | None:
+        """Join the named blocks in order; None when one was never put."""
+        folder = self._blocks(container, blob)
+        paths = [folder / self._block_name(block) for block in blocks]
+        if not all(path.is_file() for path in paths):
+            return None
+        draft = self.folder / STAGING / secrets.token_hex(16)
+        with draft.open("wb") as stream:
+            for path in paths:
+                stream.write(path.read_bytes())
+        placed = self._place(container, blob, draft)
+        for path in set(paths):
+            path.unlink()
+        return placed
+
+    def _blocks(self, container: str, blob: str) -> Path:
+        key = hashlib.sha256(f"{container}/{blob}".encode()).hexdigest()
+        return self.folder / STAGING / key
+
+    @staticmethod
+    def _block_name(block: str) -> str:
+        return base64.urlsafe_b64encode(block.encode()).decode()
+
+    def delete(self, container: str, blob: str) -> bool:
+        found = self.find(container, blob)
+        if found:
+            self.path(container, blob).unlink()
+            self._store.delete("blob-metadata", container, blob)
+        return found is not None
+
+    def walk(self, container: str, prefix: str = "") -> Iterator[Blob]:
+        """Blobs whose names start with the prefix, in the order of their names."""
+        root = self._container(container)
+        base = self.path(container, prefix.rpartition("/")[0])
+        if base.is_dir():
+            for path in sorted(each for each in base.rglob("*") if each.is_file()):
+                if path.relative_to(root).as_posix().startswith(prefix):
+                    yield self._blob(container, path)
+
+    def metadata(self, container: str, blob: str) -> dict[str, str]:
+        return self._store.get("blob-metadata", container, blob) or {}
+
+    def set_metadata(self, container: str, blob: str, metadata: Mapping[str, str]) -> None:
+        self._store.put("blob-metadata", container, blob, dict(metadata))
+
+    def url(self, container: str, blob: str = "") -> str:
+        """Root-style URL without authorisation."""
+        return f"{self.base_url}/{container}/{quote(blob)}".rstrip("/")
+
+    def sas(self, container: str, permissions: str = "rl") -> str:
+        """A shared access signature for a container, as a query string."""
+        expiry = str(int(time.time()) + SAS_VALID_S)
+        sign = signature(self._key, container, permissions, expiry)
+        return f"sv=2024-11-04&sr=c&sp={permissions}&se={expiry}&sig={sign}"
+
+    def sas_url(self, container: str, blob: str = "", permissions: str = "rl") -> str:
+        return f"{self.url(container, blob)}?{self.sas(container, permissions)}"
+
+    def may(self, query: Mapping[str, str], container: str, permission: str) -> bool:
+        """Whether a request's SAS is ours, unexpired and grants the permission letter."""
+        permissions, expiry = query.get("sp", ""), query.get("se", "")
+        expected = signature(self._key, container, permissions, expiry)
+        fresh = expiry.isdecimal() and int(expiry) > time.time()
+        return same(query.get("sig", ""), expected) and fresh and permission in permissions
+
+    def locate(self, url: str) -> tuple[str, str] | None:
+        """(container, blob) of one of our blob URLs; None when it is somebody else's."""
+        if not url.startswith(self.base_url + "/"):
+            return None
+        parts = unquote(urlsplit(url).path).lstrip("/").split("/")
+        if parts and parts[0].endswith(ACCOUNT_SUFFIX):
+            parts = parts[1:]
+        return (parts[0], "/".join(parts[1:])) if parts and parts[0] else None

@@ -1,0 +1,43 @@
+"""Puts the parts of an emulator together, in the order in which they depend on each other."""
+
+import socket
+import ssl
+from pathlib import Path
+
+from taxiops.emulator.context import Addresses, Emulator
+from taxiops.emulator.identity import Identity
+from taxiops.emulator.scoring import ScoringProxy
+from taxiops.emulator.state.assets import Assets
+from taxiops.emulator.state.blobs import Blobs
+from taxiops.emulator.state.deployments import Deployments
+from taxiops.emulator.state.jobs import Jobs
+from taxiops.emulator.state.operations import Operations
+from taxiops.emulator.state.store import Store
+
+
+def build(
+    state: Path,
+    identity: Identity,
+    addresses: list[str],
+    scoring_socket: socket.socket,
+    context: ssl.SSLContext,
+) -> tuple[Emulator, ScoringProxy]:
+    """All parts of the emulator on a state folder; nothing serves yet."""
+    store = Store(state / "emulator.db")
+    blobs = Blobs(state / "blobs", store, identity.key, addresses[1])
+    assets = Assets(store, blobs)
+    operations = Operations(store)
+    jobs = Jobs(store, blobs, assets, state / "jobs")
+    deployments = Deployments(store, assets, operations, state / "deployments")
+    emulator = Emulator(
+        folder=state,
+        addresses=Addresses(*addresses),
+        identity=identity,
+        store=store,
+        blobs=blobs,
+        assets=assets,
+        operations=operations,
+        jobs=jobs,
+        deployments=deployments,
+    )
+    return emulator, ScoringProxy(deployments, identity, context, scoring_socket)
