@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from taxiops.steps import compare, prepare, train
+from taxiops.steps.snapshot import write_snapshot
 
 from .conftest import ROOT
 
@@ -111,22 +112,37 @@ def test_the_code_snapshot_holds_the_steps_and_what_they_import_only() -> None:
     assert all(file.endswith(".py") for file in files)
 
 
+def test_the_small_snapshot_is_what_the_sdk_would_upload_of_the_whole_folder(
+    tmp_path: Path,
+) -> None:
+    folder = write_snapshot(tmp_path / "snapshots")
+    assert uploaded(folder) == uploaded(ROOT)
+    assert all(
+        (folder / name).read_bytes() == (ROOT / name).read_bytes() for name in uploaded(ROOT)
+    )
+
+
+def test_the_small_snapshot_is_made_once_and_whole(tmp_path: Path) -> None:
+    folder = write_snapshot(tmp_path)
+    (folder / "taxiops" / "mark").touch()
+    assert write_snapshot(tmp_path) == folder
+    assert (folder / "taxiops" / "mark").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
 def test_the_code_snapshot_is_enough_to_run_a_step(tmp_path: Path) -> None:
-    for name in uploaded(ROOT):
-        target = tmp_path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes((ROOT / name).read_bytes())
+    folder = write_snapshot(tmp_path)
     program = "import taxiops.steps.score, taxiops.steps.compare; print(taxiops.__path__)"
     result = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == str([str(tmp_path / "taxiops")])
+    assert result.stdout.strip() == str([str(folder / "taxiops")])
 
 
 def test_the_step_modules_need_no_cloud() -> None:
