@@ -50,6 +50,11 @@ class JobView:
     tags: Mapping[str, str]
 
 
+def plain_status(status: object) -> str:
+    """Azure's word for a status; the SDK gives text or an enumeration, whose text is its value."""
+    return str(getattr(status, "value", status) or "")
+
+
 def load_pipeline(text: str, path: Path) -> Any:  # noqa: ANN401 - the SDK has no types
     """The pipeline job of a YAML text that stands, or would stand, at `path`.
 
@@ -118,7 +123,7 @@ def view(job: Any) -> JobView:  # noqa: ANN401 - the SDK has no types
     return JobView(
         name=str(job.name),
         display_name=str(job.display_name or job.name),
-        status=str(job.status or ""),
+        status=plain_status(job.status),
         studio_url=str(job.studio_url or ""),
         tags={str(key): str(value) for key, value in (job.tags or {}).items()},
     )
