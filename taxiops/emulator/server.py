@@ -17,10 +17,13 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taxiops.emulator.identity import Identity, ensure_identity
 from taxiops.emulator.tls import ensure_certificates, server_context, write_private
+
+if TYPE_CHECKING:
+    import uvicorn
 
 Json = dict[str, Any]
 START_DEADLINE_S = 30.0
@@ -177,7 +180,7 @@ def run(state: Path, owner_pid: int | None = None) -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print(f"An emulator already runs on {state}.", file=sys.stderr)
+        sys.stderr.write(f"An emulator already runs on {state}.\n")
         return 1
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     asyncio.run(serve(state, owner_pid))
@@ -265,7 +268,7 @@ def write_state(state: Path, identity: Identity, addresses: list[str], authority
     write_private(state / "emulator.json", json.dumps(document, indent=2).encode())
 
 
-async def watch_owner(server: Any, owner_pid: int) -> None:
+async def watch_owner(server: "uvicorn.Server", owner_pid: int) -> None:
     """Stop serving when the owning process is gone."""
     while True:
         try:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -115,10 +116,7 @@ def answer(emulator: Emulator, request: Request) -> Response:
                 "The access token is missing, expired or not from this tenant.",
                 headers={"www-authenticate": 'Bearer error="invalid_token"'},
             )
-        full = Request(
-            request.method, request.path, parameters, request.query, request.headers, request.body
-        )
-        return route.handler(emulator, full)
+        return route.handler(emulator, replace(request, params=parameters))
     except AzureError as error:
         return error_response(error)
     except Unresolved as error:

@@ -1,10 +1,13 @@
 """Codes, data, environments and components of a workspace; models have a file of their own."""
 
 import uuid
+from collections.abc import Callable
+from dataclasses import replace
 
 from taxiops.emulator.api import versions
 from taxiops.emulator.api.wire import (
     WORKSPACE,
+    Handler,
     Json,
     Request,
     Response,
@@ -15,11 +18,9 @@ from taxiops.emulator.api.wire import (
 )
 from taxiops.emulator.api.workspaces import read_workspace
 from taxiops.emulator.context import Emulator
-from taxiops.emulator.state.assets import DEFAULT_DATASTORE, URI_KEY, AlreadyExists, Key
+from taxiops.emulator.state.assets import DEFAULT_DATASTORE, KINDS, URI_KEY, AlreadyExists, Key
 
 routes = Routes()
-KIND = "/{kind}"
-ARCHIVE_KEYS = ("isArchived",)
 
 
 def checked(emulator: Emulator, request: Request) -> str:
@@ -28,27 +29,22 @@ def checked(emulator: Emulator, request: Request) -> str:
     return str(workspace["id"])
 
 
-def add(method: str, template: str):  # type: ignore[no-untyped-def]
-    """Register a handler for each kind of asset under its own literal path."""
+def add(method: str, template: str) -> Callable[[Handler], Handler]:
+    """Register a handler for every kind of asset; it finds the kind among the path parameters."""
 
-    def register(handler):  # type: ignore[no-untyped-def]
-        for kind in ("codes", "data", "environments", "components", "models"):
-
-            def bound(emulator: Emulator, request: Request, kind: str = kind) -> Response:
-                full = Request(
-                    request.method,
-                    request.path,
-                    {**request.params, "kind": kind},
-                    request.query,
-                    request.headers,
-                    request.body,
-                )
-                return handler(emulator, full)
-
-            routes.add(method, WORKSPACE + f"/{kind}" + template)(bound)
+    def register(handler: Handler) -> Handler:
+        for kind in KINDS:
+            routes.add(method, f"{WORKSPACE}/{kind}{template}")(with_kind(handler, kind))
         return handler
 
     return register
+
+
+def with_kind(handler: Handler, kind: str) -> Handler:
+    def bound(emulator: Emulator, request: Request) -> Response:
+        return handler(emulator, replace(request, params={**request.params, "kind": kind}))
+
+    return bound
 
 
 @add("GET", "")

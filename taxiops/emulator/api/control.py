@@ -19,7 +19,7 @@ def check_key(emulator: Emulator, request: Request) -> None:
 
 
 @routes.add("GET", "/_emulator/health", is_anonymous=True)
-def health(emulator: Emulator, request: Request) -> Response:
+def health(_emulator: Emulator, _request: Request) -> Response:
     return Response(body={"status": "running"})
 
 

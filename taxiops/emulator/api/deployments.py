@@ -106,6 +106,7 @@ def get_logs(emulator: Emulator, request: Request) -> Response:
 def rest(emulator: Emulator, request: Request, stored: Json) -> Json:
     """As Azure shows it; the client fails without sku and scaleSettings."""
     workspace = read_workspace(emulator, request)
+    endpoint = request.params["endpoint"].lower()
     properties = {
         "scaleSettings": {"scaleType": "Default"},
         "endpointComputeType": "Managed",
@@ -114,7 +115,7 @@ def rest(emulator: Emulator, request: Request, stored: Json) -> Json:
     properties |= {k: v for k, v in stored["properties"].items() if v is not None}
     properties["provisioningState"] = stored["state"]
     return {
-        "id": f"{workspace['id']}/onlineEndpoints/{request.params['endpoint'].lower()}/deployments/{stored['name']}",
+        "id": f"{workspace['id']}/onlineEndpoints/{endpoint}/deployments/{stored['name']}",
         "name": stored["name"],
         "type": "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/deployments",
         "location": stored["location"] or workspace["location"],

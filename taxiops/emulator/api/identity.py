@@ -2,7 +2,7 @@
 
 from urllib.parse import parse_qs
 
-from taxiops.emulator.api.wire import AzureError, Request, Response, Routes
+from taxiops.emulator.api.wire import Request, Response, Routes
 from taxiops.emulator.context import Emulator
 from taxiops.emulator.identity import TOKEN_VALID_S, issue_token, now_s, same
 
@@ -10,7 +10,7 @@ routes = Routes()
 
 
 @routes.add("GET", "/metadata/endpoints", is_anonymous=True)
-def metadata(emulator: Emulator, request: Request) -> Response:
+def metadata(emulator: Emulator, _request: Request) -> Response:
     """ARM's list of clouds, for ARM_CLOUD_METADATA_URL; one cloud, ours."""
     arm = emulator.addresses.arm
     cloud = {
@@ -61,6 +61,3 @@ def token(emulator: Emulator, request: Request) -> Response:
 
 def refused(error: str, description: str, status: int = 400) -> Response:
     return Response(status, {"error": error, "error_description": description})
-
-
-__all__ = ["AzureError", "routes"]

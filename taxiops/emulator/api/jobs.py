@@ -39,7 +39,8 @@ def put(emulator: Emulator, request: Request) -> Response:
         return Response(200, rest(emulator, workspace, document))
     if properties.get("jobType") not in KINDS:
         raise bad_request(
-            f"Jobs of the type {properties.get('jobType')!r} are not emulated; known: {sorted(KINDS)}."
+            f"Jobs of the type {properties.get('jobType')!r} are not emulated, "
+            f"only {sorted(KINDS)}."
         )
     check_computes(emulator, request, properties)
     document = emulator.jobs.create(scope, name, properties)

@@ -17,7 +17,7 @@ from taxiops.emulator.api.wire import (
     not_found,
 )
 from taxiops.emulator.context import Emulator
-from taxiops.emulator.state.assets import ARM_ASSET, URI_KEY, AlreadyExists, Key
+from taxiops.emulator.state.assets import KINDS, URI_KEY, AlreadyExists, Key
 
 routes = Routes()
 ARM_REGISTRY = REGISTRY.removeprefix("/mferp/managementfrontend")
@@ -128,7 +128,7 @@ def list_containers(emulator: Emulator, request: Request) -> Response:
 
 
 def known_kind(request: Request) -> str:
-    if request.params["kind"].lower() not in versions.KINDS:
+    if request.params["kind"].lower() not in KINDS:
         raise not_found(f"No assets of the kind {request.params['kind']!r}.")
     return versions.kind_of(request)
 
@@ -228,6 +228,3 @@ def import_asset(emulator: Emulator, request: Request) -> Response:
     operation = emulator.operations.start()
     emulator.operations.succeed(operation)
     return accepted(emulator, operation)
-
-
-__all__ = ["ARM_ASSET", "routes"]

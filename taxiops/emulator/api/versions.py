@@ -27,7 +27,7 @@ def shown(request: Request) -> ListView:
     if wanted == "archivedonly":
         return lambda document: bool(document["properties"].get("isArchived"))
     if wanted == "all":
-        return lambda document: True
+        return lambda _document: True
     return lambda document: not document["properties"].get("isArchived")
 
 
@@ -45,7 +45,7 @@ def page(emulator: Emulator, request: Request, documents: list[Json]) -> Respons
 
 
 def sorted_versions(request: Request, documents: list[Json]) -> list[Json]:
-    """Newest first when $orderBy asks for it, at most $top of them; `documents` are oldest first."""
+    """Newest first when $orderBy asks for it, at most $top; `documents` are oldest first."""
     order = request.query.get("$orderby", "").lower()
     ordered = documents[::-1] if "desc" in order else documents
     top = request.query.get("$top", "")

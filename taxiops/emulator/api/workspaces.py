@@ -54,7 +54,7 @@ def rest(emulator: Emulator, stored: Json) -> Json:
 
 
 @routes.add("GET", "/discovery", is_anonymous=True)
-def discovery(emulator: Emulator, request: Request) -> Response:
+def discovery(emulator: Emulator, _request: Request) -> Response:
     arm = emulator.addresses.arm
     names = ("api", "history", "experimentation", "mlflow", "pipelines", "modelmanagement")
     return Response(body=dict.fromkeys(names, arm))

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -87,7 +86,7 @@ class Blobs:
             draft.unlink()
             raise BadName(f"blob name {blob!r}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(draft, path)
+        draft.replace(path)
         return self._blob(container, path)
 
     def put_block(self, container: str, blob: str, block: str, data: bytes) -> None:
@@ -95,7 +94,7 @@ class Blobs:
         folder.mkdir(parents=True, exist_ok=True)
         draft = folder / f".{secrets.token_hex(8)}"
         draft.write_bytes(data)
-        os.replace(draft, folder / self._block_name(block))
+        draft.replace(folder / self._block_name(block))
 
     def commit_blocks(self, container: str, blob: str, blocks: Sequence[str]) -> Blob | None:
         """Join the named blocks in order; None when one was never put."""

@@ -4,7 +4,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,7 @@ class Deployments:
         self._background(self._provision, scope, endpoint, name, stored, operation)
         return operation
 
-    def update_deployment(self, scope: str, endpoint: str, name: str, **changes: Any) -> None:
+    def update_deployment(self, scope: str, endpoint: str, name: str, **changes: object) -> None:
         with self._store.transaction():
             stored = self.deployment(scope, endpoint, name)
             if stored is not None:
@@ -149,7 +149,7 @@ class Deployments:
 
     # -- servers -----------------------------------------------------------------------------
 
-    def _background(self, target: Any, *arguments: Any) -> None:
+    def _background(self, target: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=target, args=arguments, daemon=True)
         with self._lock:
             self._threads = [each for each in self._threads if each.is_alive()]

@@ -70,7 +70,7 @@ def step_of(name: str, node: Json, spec: Json) -> Step:
     )
 
 
-def seconds(duration: Any) -> float | None:
+def seconds(duration: object) -> float | None:
     """Seconds of a number or of an ISO 8601 duration such as PT5M; None when absent."""
     if isinstance(duration, int | float):
         return float(duration)
@@ -95,7 +95,7 @@ def is_literal(binding: Mapping[str, Any]) -> bool:
     return str(kind).lower() == "literal"
 
 
-def literal_text(value: Any) -> str:
+def literal_text(value: object) -> str:
     """Azure passes Python's spelling of booleans and no quotes."""
     return str(value)
 

@@ -47,7 +47,7 @@ class Jobs:
     def children(self, scope: str, name: str) -> list[Json]:
         return [each for each in self.all(scope) if each.get("parent") == name]
 
-    def update(self, scope: str, name: str, **changes: Any) -> Json:
+    def update(self, scope: str, name: str, **changes: object) -> Json:
         with self._store.transaction():
             document = self._store.get(KIND, scope, name)
             if document is None:
@@ -219,7 +219,7 @@ class Jobs:
             raise StepFailed("The job was canceled.")
         if failures:
             raise StepFailed(failures[0])
-        self._publish_outputs(scope, name, steps, children, properties)
+        self._publish_outputs(scope, name, steps, children)
 
     def _run_child(
         self,
@@ -339,7 +339,6 @@ class Jobs:
         name: str,
         steps: list[graph.Step],
         children: Mapping[str, str],
-        properties: Json,
     ) -> None:
         """A pipeline's outputs are where the bound outputs of its steps are."""
         published: Json = {}
@@ -421,7 +420,7 @@ class PipelineLog:
             stream.write(f"[{now()}] {line}\n")
 
 
-def is_true(value: Any) -> bool:
+def is_true(value: object) -> bool:
     return str(value).lower() == "true"
 
 

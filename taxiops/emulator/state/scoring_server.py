@@ -1,7 +1,6 @@
 """One instance of a deployment: a real inference server behind a Unix socket."""
 
 import http.client
-import os
 import shutil
 import socket
 import sys
@@ -84,7 +83,7 @@ class ScoringServer:
 
     def answers(self) -> bool:
         """Whether the liveness route answers 200."""
-        if not os.path.exists(self.socket_path):
+        if not Path(self.socket_path).exists():
             return False
         connection = http.client.HTTPConnection("127.0.0.1", timeout=5)
         connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

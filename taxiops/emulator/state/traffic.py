@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Any
 
 # Azure Machine Learning limits for managed online endpoints and deployments.
 NAME = re.compile(r"[a-zA-Z](?:[a-zA-Z0-9]|-(?=[a-zA-Z0-9])){2,31}")
@@ -13,7 +12,7 @@ class BadTraffic(ValueError):
     """A traffic map that Azure refuses; the text says why."""
 
 
-def checked_traffic(given: Any, deployments: Collection[str]) -> dict[str, int]:
+def checked_traffic(given: object, deployments: Collection[str]) -> dict[str, int]:
     """Lower-case names and percents summing to 0 or 100. Raises BadTraffic."""
     traffic = percents(given, deployments, "traffic")
     total = sum(traffic.values())
@@ -23,7 +22,7 @@ def checked_traffic(given: Any, deployments: Collection[str]) -> dict[str, int]:
 
 
 def checked_mirror(
-    given: Any, traffic: Mapping[str, int], deployments: Collection[str]
+    given: object, traffic: Mapping[str, int], deployments: Collection[str]
 ) -> dict[str, int]:
     """At most one deployment without live traffic, at most 50 percent. Raises BadTraffic."""
     mirror = {
@@ -41,7 +40,7 @@ def checked_mirror(
     return mirror
 
 
-def percents(given: Any, deployments: Collection[str], what: str) -> dict[str, int]:
+def percents(given: object, deployments: Collection[str], what: str) -> dict[str, int]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
