@@ -97,7 +97,7 @@ def data_reference(emulator: Emulator, request: Request) -> Response:
     }
     if located is None or uri not in uris:
         raise not_found(f"{name}:{version} has no content at that address.")
-    return Response(body=reference(uri, emulator.blobs.sas_url(*located)))
+    return Response(body=reference(uri, emulator.blobs.sas_url(located[0])))
 
 
 def reference(uri: str, sas: str) -> Json:
