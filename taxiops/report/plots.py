@@ -23,9 +23,10 @@ from taxiops.report.wording import (
     plain,
 )
 
-WIDTH_INCHES = 5.6
+WIDTH_INCHES = 4.8
 MOST_POINTS = 1_000
 MOST_SLICES = 60
+FARTHEST_PERCENT = 400.0
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 9.5,
@@ -112,7 +113,7 @@ def metrics_plot(comparison: Comparison) -> Plot:
             fontsize=8,
             color=MUTED,
         )
-        forest(axes, rows, limit_of([gain for _, gain in rows]))
+        forest(axes, rows, span_of([gain for _, gain in rows]))
 
     return drawn("metrics", "Gain by metric", alt, 2.3, paint)
 
@@ -135,7 +136,7 @@ def slices_plot(comparison: Comparison) -> Plot:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        forest(axes, rows, limit_of(wide or [gain for _, gain in rows]))
+        forest(axes, rows, span_of(wide or [gain for _, gain in rows]))
 
     title = f"Gain in {name} by slice (trips)"
     return drawn("slices", title, alt, 0.9 + 0.235 * len(rows), paint)
@@ -151,26 +152,29 @@ def spoken(gain: Gain) -> str:
     return f"{decimal(abs(gain.percent), 1)} % {word}, interval {ends}"
 
 
-def limit_of(gains: Sequence[Gain]) -> float:
-    """How far the axis reaches to both sides, in percent."""
-    ends = [max(abs(gain.low_percent), abs(gain.high_percent)) for gain in gains]
-    return max(1.0, min(1.15 * max(ends, default=1.0), 400.0))
+def span_of(gains: Sequence[Gain]) -> tuple[float, float]:
+    """What the axis shows, in percent: all of the intervals and zero, within reason."""
+    low = min([0.0, *(gain.low_percent for gain in gains)])
+    high = max([0.0, *(gain.high_percent for gain in gains)])
+    room = max(0.08 * (high - low), 0.5)
+    return max(low - room, -FARTHEST_PERCENT), min(high + room, FARTHEST_PERCENT)
 
 
-def forest(axes: Axes, rows: Sequence[tuple[str, Gain]], limit: float) -> None:
+def forest(axes: Axes, rows: Sequence[tuple[str, Gain]], span: tuple[float, float]) -> None:
     """One line a row: interval, and a point, filled when the interval is clear of zero.
 
     What is beyond the axis ends in an arrow.
     """
+    first, last = span
     axes.axvline(0, color=INK, linewidth=1.2)
     for at, (_, gain) in enumerate(rows):
-        low, high = (min(max(end, -limit), limit) for end in (gain.low_percent, gain.high_percent))
-        axes.plot([low, high], [at, at], color=CANDIDATE, linewidth=2, solid_capstyle="butt")
-        for end, mark in ((gain.low_percent, "<"), (gain.high_percent, ">")):
-            if abs(end) > limit:
-                edge = limit if end > 0 else -limit
-                axes.plot([edge], [at], mark, color=CANDIDATE, markersize=5, clip_on=False)
-        if abs(gain.percent) <= limit:
+        ends = [min(max(end, first), last) for end in (gain.low_percent, gain.high_percent)]
+        axes.plot(ends, [at, at], color=CANDIDATE, linewidth=2, solid_capstyle="butt")
+        if gain.low_percent < first:
+            axes.plot([first], [at], "<", color=CANDIDATE, markersize=5, clip_on=False)
+        if gain.high_percent > last:
+            axes.plot([last], [at], ">", color=CANDIDATE, markersize=5, clip_on=False)
+        if first <= gain.percent <= last:
             axes.plot(
                 [gain.percent],
                 [at],
@@ -182,10 +186,10 @@ def forest(axes: Axes, rows: Sequence[tuple[str, Gain]], limit: float) -> None:
             )
     axes.set_yticks(range(len(rows)), [label for label, _ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlim(-limit, limit)
+    axes.set_xlim(first, last)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("← worse      gain over the baseline, %      better →")
+    axes.set_xlabel("gain over the baseline, %   (right: better)")
 
 
 def errors_plot(histogram: Pair) -> Plot:

@@ -23,14 +23,16 @@ EMOJI = {
     "inconclusive": ":grey_question:",
     "no_baseline": ":grey_question:",
 }
-MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~$:^=-])")
+MARKUP = re.compile(r"([\\`*_{}\[\]#!|~$])")
+# What GitHub makes a link or a mention of, even in plain text.
+LINK = re.compile(r"@|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
 
 
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is: no markup, HTML, table cell, link or mention in it."""
     shown = MARKUP.sub(r"\\\1", plain(text))
     shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return shown.replace("@", "@\N{WORD JOINER}").replace("://", ":\N{WORD JOINER}//")
+    return LINK.sub("\\g<0>\N{WORD JOINER}", shown)
 
 
 def code(text: str) -> str:

@@ -24,7 +24,7 @@ MEANINGS = {
 }
 VERDICTS = {
     IMPROVED: "The candidate is better",
-    NOT_IMPROVED: "The candidate is not better enough",
+    NOT_IMPROVED: "The candidate is not good enough",
     INCONCLUSIVE: "Not decided: more trips are needed",
     NO_BASELINE: "There was nothing to compare with",
 }
