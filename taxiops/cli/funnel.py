@@ -107,9 +107,11 @@ def as_taxiops_error(error: Exception, *, verbose: bool) -> TaxiopsError:
 
 def message(error: TaxiopsError, *, verbose: bool) -> str:
     """What is wrong, why, and what to type, a line each."""
+    from taxiops.cli.shared import typeable
+
     lines = [f"Error: {error.what}"]
     lines += [f"  why:  {error.why}"] if error.why else []
-    lines += [f"  next: {error.hint}"] if error.hint else []
+    lines += [f"  next: {typeable(error.hint)}"] if error.hint else []
     if verbose:
         lines += [f"  {name}: {value}" for name, value in error.details.items()]
         lines += [f"  code: {error.code} (exit {int(error.exit_code)})"]

@@ -1,6 +1,6 @@
 """`taxiops release`: parse, call the workflow, render."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -45,6 +45,7 @@ def release(
     deploy-dev, test-dev, traffic-dev, deploy-prod, test-prod, traffic-prod.
     """
     settable = parse_overrides(overrides)
+    from taxiops.cli.console import Table
     from taxiops.workflows.release import ReleaseOptions
     from taxiops.workflows.release import release as run
 
@@ -56,4 +57,9 @@ def release(
         artifact_suffix=artifact_suffix,
     )
     result = run(session.settings, options, session.progress)
-    return Outcome(result)
+    rows = tuple((step["step"], step["at"], step["detail"]) for step in result.steps)
+    return Outcome(
+        result,
+        headline=f"Release {result.status}: {len(rows)} of {len(get_args(Step))} steps are done.",
+        blocks=(Table(("step", "done at", "what"), rows),),
+    )

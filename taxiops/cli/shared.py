@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -244,7 +245,7 @@ def write_outcome(console: "Console", outcome: Outcome) -> None:
     for block in outcome.blocks:
         console.show(block)
     if outcome.result.next_command and not console.quiet:
-        console.show(f"Next: {outcome.result.next_command}")
+        console.show(f"Next: {typeable(outcome.result.next_command)}")
     github.write_outputs(os.environ, outcome.outputs)
     blocks = (f"### {outcome.headline}" if outcome.headline else "", *outcome.blocks)
     text = outcome.summary or "\n".join(markdown(block) for block in blocks if block)
@@ -253,6 +254,17 @@ def write_outcome(console: "Console", outcome: Outcome) -> None:
         annotate(console, "taxiops", outcome.failure)
     if console.json_wanted:
         console.document(outcome.result.document())
+
+
+def typeable(command: str) -> str:
+    """The command as it can be typed here: by the path used to call us when that is not on PATH."""
+    from shutil import which
+
+    called = Path(sys.argv[0])
+    if not command.startswith("taxiops ") or called.name != "taxiops" or which("taxiops"):
+        return command
+    shown = called.relative_to(Path.cwd()) if called.is_relative_to(Path.cwd()) else called
+    return command.replace("taxiops", str(shown), 1)
 
 
 def annotate(console: "Console", title: str, message: str) -> None:
