@@ -13,7 +13,9 @@ from taxiops.errors import TaxiopsError, UsageError
 SCHEMA_VERSION = 1
 LONGEST_TEXT = 20_000
 SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
-TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|\+00:00)")
+TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|\+00:00)"
+)
 
 
 def parse_text(text: str, what: str, error: type[TaxiopsError] = UsageError) -> dict[str, Any]:
