@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from taxiops.cloud.failures import TRANSIENT_CODES, azure_errors
 from taxiops.cloud.scoring import Scorer
+from taxiops.cloud.words import plain_word
 from taxiops.errors import Conflict, NotFound, StepFailed, StillRunning, TaxiopsError
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def slot_view(deployment: Any) -> SlotView:  # noqa: ANN401 - the SDK has no typ
     return SlotView(
         name=str(deployment.name).lower(),
         model=str(deployment.model or ""),
-        state=str(deployment.provisioning_state or ""),
+        state=plain_word(deployment.provisioning_state),
         tags={str(key): str(value) for key, value in (deployment.tags or {}).items()},
         instance_type=str(deployment.instance_type or ""),
         instance_count=int(deployment.instance_count or 0),
@@ -131,7 +132,7 @@ def endpoint_view(endpoint: Any, slots: Mapping[str, SlotView]) -> EndpointView:
         traffic={**dict.fromkeys(slots, 0), **traffic},
         mirror=whole_percents(endpoint.mirror_traffic),
         tags={str(key): str(value) for key, value in (endpoint.tags or {}).items()},
-        state=str(endpoint.provisioning_state or ""),
+        state=plain_word(endpoint.provisioning_state),
         scoring_uri=str(endpoint.scoring_uri or ""),
         auth_mode=str(endpoint.auth_mode or ""),
         slots=slots,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from taxiops.cloud import rest
 from taxiops.cloud.failures import azure_errors
+from taxiops.cloud.words import plain_word
 from taxiops.errors import NotFound, StepFailed, TaxiopsError, UsageError
 
 if TYPE_CHECKING:
@@ -48,11 +49,6 @@ class JobView:
     status: str
     studio_url: str
     tags: Mapping[str, str]
-
-
-def plain_status(status: object) -> str:
-    """Azure's word for a status; the SDK gives text or an enumeration, whose text is its value."""
-    return str(getattr(status, "value", status) or "")
 
 
 def load_pipeline(text: str, path: Path) -> Any:  # noqa: ANN401 - the SDK has no types
@@ -123,7 +119,7 @@ def view(job: Any) -> JobView:  # noqa: ANN401 - the SDK has no types
     return JobView(
         name=str(job.name),
         display_name=str(job.display_name or job.name),
-        status=plain_status(job.status),
+        status=plain_word(job.status),
         studio_url=str(job.studio_url or ""),
         tags={str(key): str(value) for key, value in (job.tags or {}).items()},
     )
