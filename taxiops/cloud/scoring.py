@@ -100,8 +100,8 @@ class Scorer:
         return self.send("POST", self._path, body, slot)
 
     def liveness(self, slot: str = "") -> Answer:
-        """GET / of the scoring server: whether the container lives."""
-        return self.send("GET", "/", None, slot)
+        """GET of the scoring route's folder, which is / in Azure: whether the container lives."""
+        return self.send("GET", self._path.removesuffix("score"), None, slot)
 
     def send(self, method: str, path: str, body: bytes | None, slot: str) -> Answer:
         headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}

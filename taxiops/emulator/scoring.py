@@ -145,10 +145,9 @@ class ScoringProxy:
         row = self._deployments.table.get(path.removesuffix("/score").lower())
         if row is None:
             return failure(404, "NotFound", "There is no such endpoint.")
-        if not path.endswith("/score"):
-            return Answer(200, b'"Healthy"', {"content-type": "application/json"})
-        if incoming.method != "POST":
-            return failure(405, "MethodNotAllowed", "Scoring takes POST.")
+        expected = "POST" if path.endswith("/score") else "GET"
+        if incoming.method != expected:
+            return failure(405, "MethodNotAllowed", f"This route takes {expected}.")
         if not self._is_authorised(row, incoming):
             return failure(401, "Unauthorized", "The key or token is wrong or missing.")
         if len(incoming.body) > MOST_BODY_BYTES:
@@ -156,7 +155,8 @@ class ScoringProxy:
         target, problem = self._choose(row, incoming.headers.get("azureml-model-deployment", ""))
         if target is None:
             return failure(404, "DeploymentNotFound", problem)
-        self._mirror(row, target, incoming)
+        if incoming.method == "POST":
+            self._mirror(row, target, incoming)
         return await self._score(target, incoming)
 
     def _is_authorised(self, row: Row, incoming: Incoming) -> bool:
@@ -222,7 +222,12 @@ async def exchange(path: str, incoming: Incoming) -> tuple[int, dict[str, str], 
     """One HTTP/1.0 request to a scoring server; its worker closes after each answer."""
     reader, writer = await asyncio.open_unix_connection(path)
     try:
-        head = ["POST /score HTTP/1.0", "host: localhost", f"content-length: {len(incoming.body)}"]
+        route = "/score" if incoming.method == "POST" else "/"
+        head = [
+            f"{incoming.method} {route} HTTP/1.0",
+            "host: localhost",
+            f"content-length: {len(incoming.body)}",
+        ]
         head += [
             f"{name}: {value}" for name, value in incoming.headers.items() if name in FORWARDED
         ]
