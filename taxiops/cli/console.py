@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -154,7 +155,9 @@ def spinner(console: "RichConsole") -> Iterator[Callable[[str], None]]:
         TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as live:
+    with Progress(
+        *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
+    ) as live:
         steps: list[str] = []
         task = live.add_task("working", total=None)
 
@@ -172,27 +175,39 @@ def spinner(console: "RichConsole") -> Iterator[Callable[[str], None]]:
 
 
 @contextlib.contextmanager
-def stdout_kept_for_results() -> Iterator[None]:
-    """Send what libraries print to stdout to stderr instead, so that ours alone is there.
+def libraries_hushed(*, verbose: bool) -> Iterator[None]:
+    """Keep what libraries print and log out of ours; with `verbose`, show it on stderr.
 
-    The SDK prints dots while it polls. Child processes are covered too when stdout is a real
-    file descriptor.
+    The SDK prints dots and progress bars and logs warnings about itself.
     """
+    import logging
+
+    former = logging.root.manager.disable
     with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
-        if sys.__stdout__ is not None and sys.stderr is sys.__stderr__:
-            stack.enter_context(descriptor_redirected(sys.__stdout__))
-        yield
+        sink: TextIO = sys.stderr
+        if not verbose:
+            logging.disable(logging.WARNING)
+            sink = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stderr(sink))
+        stack.enter_context(contextlib.redirect_stdout(sink))
+        try:
+            yield
+        finally:
+            logging.disable(former)
 
 
 @contextlib.contextmanager
-def descriptor_redirected(stream: TextIO) -> Iterator[None]:
+def stdout_kept_for_results() -> Iterator[None]:
+    """Send what child processes write to stdout to stderr instead, so that ours alone is there."""
+    stream = sys.__stdout__
     try:
-        descriptor = stream.fileno()
+        descriptor = stream.fileno() if stream is sys.stdout and stream is not None else None
     except (OSError, ValueError):
+        descriptor = None
+    if descriptor is None:
         yield
         return
-    stream.flush()
+    sys.stdout.flush()
     kept = os.dup(descriptor)
     os.dup2(2, descriptor)
     try:

@@ -68,7 +68,8 @@ def deploy(
     model = state.get("model") or {}
     return Outcome(
         result,
-        headline=f"Slot {result.slot} of {result.endpoint} serves {shares(state['traffic'])}.",
+        headline=f"Slot {result.slot} of {result.endpoint} serves "
+        f"{state['traffic'].get(result.slot, 0)} %: {shares(state['traffic'])}",
         blocks=(
             Facts(
                 (

@@ -185,7 +185,7 @@ def carry_out(
     """Load the settings, run the body, write the outcome; raises typer.Exit when it is not 0."""
     from contextlib import nullcontext
 
-    from taxiops.cli.console import Console, stdout_kept_for_results
+    from taxiops.cli.console import Console, libraries_hushed, stdout_kept_for_results
 
     console = Console(json_wanted=shared["json_wanted"], quiet=shared["quiet"])
     settings = read_settings(shared)
@@ -193,7 +193,9 @@ def carry_out(
     (console.note if how.place_on_stderr else console.place)(where)
     passes = how.own_stdout and not console.json_wanted
     redirected = nullcontext() if passes else stdout_kept_for_results()
-    with redirected, console.progress(plain=how.plain_progress) as progress:
+    verbose = shared["verbose"]
+    hushed = libraries_hushed(verbose=verbose)
+    with redirected, hushed, console.progress(plain=how.plain_progress or verbose) as progress:
         outcome = body(Session(settings, progress, shared["json_wanted"]), **values)
     if isinstance(outcome, Successor):
         become(outcome)

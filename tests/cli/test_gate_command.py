@@ -164,5 +164,6 @@ def test_the_documents_fields_are_pinned(document, written) -> None:
         "policy_sha256",
         "overridden_by",
         "override_reason",
+        "created_at",
         "next_command",
     ]
