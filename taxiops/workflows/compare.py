@@ -12,6 +12,7 @@ from typing import Any
 from taxiops.cloud import endpoints, jobs, models
 from taxiops.cloud.client import Connection
 from taxiops.cloud.jobs import JobView
+from taxiops.cloud.snapshot import code_snapshot
 from taxiops.config import Settings
 from taxiops.domain.gate import parse_comparison, parse_policy
 from taxiops.errors import EvidenceError, Interrupted, UsageError
@@ -25,6 +26,7 @@ from taxiops.workflows.documents import (
 from taxiops.workflows.rollout import connect_to
 from taxiops.workflows.source_code import read_revision
 
+SAMPLES = "samples.json"
 REPORT = Path("metrics") / "comparison.json"
 MODEL_ID = re.compile(r"/models/([^/]+)/versions/([^/]+)$")
 DATA_FILE_SUFFIXES = (".csv", ".parquet")
@@ -106,11 +108,7 @@ def compare(settings: Settings, options: CompareOptions, progress: Progress) -> 
     data = local_data(options.data)
     connection = connect_to(settings)
     document = completed(connection, document, options, data, progress)
-    entity = jobs.load_pipeline(pipelines.to_text(document), path)
-    entity.tags = {**(entity.tags or {}), **job_tags(settings, options)}
-    if options.artifact_suffix:
-        entity.display_name = f"{entity.display_name}-{options.artifact_suffix}"
-    job = jobs.submit(connection, entity)
+    job = submitted(connection, document, path, options)
     progress(f"submitted job {job.name}: {job.studio_url}")
     if not options.wait:
         again = f"taxiops compare --job {job.name}"
@@ -124,8 +122,28 @@ def pipeline_path(settings: Settings, path: Path) -> Path:
     return below if not path.is_absolute() and not path.exists() and below.exists() else path
 
 
-def job_tags(settings: Settings, options: CompareOptions) -> dict[str, str]:
-    revision = read_revision(settings.root)
+def submitted(
+    connection: Connection, document: pipelines.Document, path: Path, options: CompareOptions
+) -> JobView:
+    """The job as accepted; code is uploaded from a lean copy of the project."""
+    document = {
+        **document,
+        "tags": {**(document.get("tags") or {}), **job_tags(connection, options)},
+    }
+    if options.artifact_suffix:
+        name = document.get("display_name") or path.stem
+        document["display_name"] = f"{name}-{options.artifact_suffix}"
+    root = connection.settings.root.resolve()
+    text = pipelines.to_text(document)
+    if not path.resolve().is_relative_to(root):
+        return jobs.submit(connection, jobs.load_pipeline(text, path))
+    own = path.resolve().relative_to(root)
+    with code_snapshot(root, pipelines.folders_of(document, own)) as copy:
+        return jobs.submit(connection, jobs.load_pipeline(text, copy / own))
+
+
+def job_tags(connection: Connection, options: CompareOptions) -> dict[str, str]:
+    revision = read_revision(connection.settings.root)
     tags = {"commit": revision.commit, "branch": revision.branch}
     return tags | ({"artifact_suffix": options.artifact_suffix} if options.artifact_suffix else {})
 
@@ -220,7 +238,6 @@ def chosen(
 
 def followed(connection: Connection, job: JobView, progress: Progress) -> CompareResult:
     """The finished job's report, downloaded, checked and rendered."""
-    settings = connection.settings
     try:
         jobs.wait_for_job(connection, job.name, progress)
         report = fetch_report(connection, job.name)
@@ -283,8 +300,13 @@ def read_report(path: Path) -> dict[str, Any]:
 
 def render(report: Path, progress: Progress) -> None:
     """report.html, report.md and the plots beside the metrics."""
-    from taxiops.report import render_report
+    from taxiops.report import write_report
 
     folder = report.parent.parent
-    render_report(folder)
+    samples = report.with_name(SAMPLES)
+    write_report(
+        folder,
+        read_document(report, "comparison report", "taxiops compare"),
+        read_document(samples, "samples file", "taxiops compare") if samples.is_file() else None,
+    )
     progress(f"report: {folder / 'report.html'}")

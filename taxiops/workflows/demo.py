@@ -19,7 +19,7 @@ from taxiops.workflows.rollout import connect_to, nonzero
 MARKER = Path(".taxiops") / "demo.json"
 # 20,000 generated trips train in a second; few trees, many trees, and many that learn too slowly.
 ROWS = "20000"
-FIRST = {"rows": ROWS, "max_iter": "8"}
+FIRST = {"rows": ROWS, "max_iter": "30"}
 BETTER = {"rows": ROWS, "max_iter": "150"}
 NO_BETTER = {"rows": ROWS, "max_iter": "60", "learning_rate": "0.05"}
 REQUESTS = 300
