@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from taxiops.domain.fields import Fields
-from taxiops.domain.policy import DIRECTIONS, HIGHER, LOWER, Policy, parse_policy
-from taxiops.errors import EvidenceError, UsageError
+from taxiops.domain.policy import DIRECTIONS, HIGHER, LOWER, Policy, read_policy
+from taxiops.errors import EvidenceError
 
 WHAT = "comparison.json"
 IMPROVED, NOT_IMPROVED = "improved", "not_improved"
@@ -104,7 +104,7 @@ def parse_comparison(document: Mapping[str, Any]) -> Comparison:
         candidate_sha256=candidate.sha256("sha256"),
         candidate_path=candidate.text("path", may_be_empty=False),
         baseline=parse_baseline(fields.child("baseline")),
-        policy=parse_recorded_policy(fields),
+        policy=read_policy(fields.child("policy")),
         policy_sha256=fields.sha256("policy_sha256"),
         job_name=job.text("name"),
         job_workspace=job.text("workspace"),
@@ -183,14 +183,3 @@ def parse_baseline(fields: Fields) -> Baseline:
         version=fields.text("version", may_be_empty=kind == "naive"),
         sha256=fields.sha256("sha256"),
     )
-
-
-def parse_recorded_policy(fields: Fields) -> Policy:
-    """The policy under which was compared; unlike a person's, it may leave nothing out."""
-    child = fields.child("policy")
-    for name in Policy().document():
-        child.value(name)
-    try:
-        return parse_policy(child.document, f"{fields.what}: policy")
-    except UsageError as error:
-        raise EvidenceError(error.what, hint=error.hint, code="field-invalid") from error

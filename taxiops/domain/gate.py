@@ -42,6 +42,9 @@ __all__ = [
     "verdict_of",
 ]
 
+# The compare step rounds figures to nine digits, so exactly what is demanded may look a bit less.
+ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -89,7 +92,7 @@ def decide_metric(metric: Metric, policy: Policy) -> Verdict:
     """
     sign = -1.0 if metric.direction == LOWER else 1.0
     gain, ends = sign * metric.change, (sign * metric.ci_low, sign * metric.ci_high)
-    demanded = policy.min_relative_improvement * abs(metric.baseline)
+    demanded = policy.min_relative_improvement * abs(metric.baseline) - ROUNDING
     # With a baseline of 0 no relative gain is defined, so only a policy that demands none passes.
     reachable = bool(metric.baseline) or policy.min_relative_improvement == 0
     if min(ends) > 0 and gain >= demanded and reachable:

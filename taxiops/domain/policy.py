@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from taxiops.domain.evidence import digest_of_json
-from taxiops.domain.fields import Fields
+from taxiops.domain.fields import Fields, shown
 from taxiops.errors import UsageError
 
 LOWER, HIGHER = "lower_is_better", "higher_is_better"
@@ -41,15 +41,21 @@ def parse_policy(table: Mapping[str, Any], where: str = "[tool.taxiops.gate]") -
     Raises UsageError naming the key: unknown (with a suggestion), of the wrong kind or out of
     range.
     """
-    known = [field.name for field in dataclasses.fields(Policy)]
-    for name in table:
+    return read_policy(Fields({**Policy().document(), **table}, where, UsageError))
+
+
+def read_policy(fields: Fields) -> Policy:
+    """A policy with every key written out; raises the error of `fields` as parse_policy does."""
+    known = list(Policy().document())
+    for name in fields.document:
         if name not in known:
             close = difflib.get_close_matches(str(name), known, n=1)
             hint = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(known)}."
-            raise UsageError(
-                f"{where}: {str(name)!r}: unknown key.", hint=hint, code="config-unknown-key"
+            raise fields.error(
+                f"{fields.what}: {fields.path_of(shown(name))}: unknown key.",
+                hint=hint,
+                code="config-unknown-key",
             )
-    fields = Fields({**dataclasses.asdict(Policy()), **table}, where, UsageError)
     confidence = fields.number("confidence", 0.5, 1)
     if confidence == 1:
         fields.refuse("confidence", "is 1, but no interval is certain")

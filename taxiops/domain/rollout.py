@@ -50,7 +50,7 @@ class SlotState(Enum):
     FAILED = "failed"
 
 
-class Tested(Enum):
+class Outcome(Enum):
     """What the test of the slot said last."""
 
     NOT_YET = "not_yet"
@@ -73,7 +73,7 @@ class Wanted:
     prior_mirror: Mapping[str, int] = field(default_factory=dict)
     percent: int = 100
     mirror_percent: int = 0
-    tested: Tested = Tested.NOT_YET
+    tested: Outcome = Outcome.NOT_YET
     is_provisioned: bool = False
     is_undone: bool = False
 
@@ -168,7 +168,7 @@ def is_own(wanted: Wanted, slot: Slot | None) -> bool:
 def next_forward(wanted: Wanted, observed: Observed) -> Step:
     """Towards the wanted share: provision, test, then traffic."""
     name = wanted.slot
-    if wanted.tested is Tested.FAILED:
+    if wanted.tested is Outcome.FAILED:
         return Step(Action.GIVE_UP, f"slot {name} failed its test")
     missing = missing_prior(wanted, observed)
     if missing:
@@ -182,7 +182,7 @@ def next_forward(wanted: Wanted, observed: Observed) -> Step:
         if wanted.is_provisioned:
             return Step(Action.GIVE_UP, f"slot {name} could not be provisioned")
         return Step(Action.DELETE_SLOT, f"slot {name} is a failed one from before", name)
-    if wanted.tested is not Tested.PASSED:
+    if wanted.tested is not Outcome.PASSED:
         return Step(Action.TEST, f"slot {name} is untested", name)
     traffic, mirror = wanted.target()
     if not is_there(traffic, mirror, observed):
@@ -240,7 +240,7 @@ def phase(wanted: Wanted, observed: Observed) -> str:
     if wanted.is_undone:
         over = next_action(wanted, observed).action is Action.DONE
         return ROLLED_BACK if over else FAILED
-    if wanted.tested is Tested.FAILED:
+    if wanted.tested is Outcome.FAILED:
         return FAILED
     if not is_own(wanted, own) or own is None:
         return FAILED if wanted.is_provisioned and own is None else PLANNED
@@ -248,7 +248,7 @@ def phase(wanted: Wanted, observed: Observed) -> str:
         return PROMOTED if share == 100 else CANARY
     if own.state is not SlotState.READY:
         return FAILED if own.state is SlotState.FAILED else PLANNED
-    return TESTED if wanted.tested is Tested.PASSED else PROVISIONED
+    return TESTED if wanted.tested is Outcome.PASSED else PROVISIONED
 
 
 def choose_slot(environment: str, named: str, live: Mapping[str, int]) -> str:
