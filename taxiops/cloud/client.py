@@ -1,7 +1,8 @@
 """connect(): SDK clients from settings; the one place that knows local from azure."""
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -53,6 +54,7 @@ class Connection:
     def client(self, **where: str) -> "MLClient":
         from azure.ai.ml import MLClient
 
+        quiet_sdk()
         return MLClient(
             credential=self.credential, enable_telemetry=False, **where, **dict(self.cloud)
         )
@@ -67,11 +69,25 @@ def connect(cloud: str, env: str, settings: Settings | None = None) -> Connectio
     if settings is None:
         settings = load_settings({"cloud": cloud, "env": env}, os.environ, Path.cwd())
     environment = settings.environment(env)
-    local.prepare_process(os.environ)
+    prepare_process(os.environ)
     if cloud == AZURE:
         require(settings, environment)
         return azure_connection(settings, environment)
     return local_connection(settings, environment)
+
+
+def prepare_process(environ: MutableMapping[str, str]) -> None:
+    """What must be set before azure.ai.ml is imported: its polling, and no bars and asides."""
+    for name, value in local.POLLING.items():
+        environ.setdefault(name, value)
+    environ.setdefault("TQDM_DISABLE", "1")
+
+
+def quiet_sdk() -> None:
+    """Several loggers of the SDK have handlers and levels of their own, and write asides there."""
+    for name in list(logging.Logger.manager.loggerDict):
+        if name.startswith("azure."):
+            logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def local_connection(settings: Settings, environment: EnvironmentSettings) -> Connection:

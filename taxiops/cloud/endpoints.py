@@ -1,5 +1,8 @@
 """Online endpoints and their slots: read, write with every field kept, wait, read back."""
 
+import contextlib
+import io
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -362,14 +365,21 @@ def finish(
 ) -> None:
     """Begin a long operation and wait for its end, retrying conflicts that pass by themselves.
 
-    Raises TaxiopsError with Azure's reason, StillRunning after the deadline.
+    The SDK prints dots to stdout meanwhile; they are kept from there. Raises TaxiopsError with
+    Azure's reason, StillRunning after the deadline.
     """
     end = time.monotonic() + deadline_s
+    stdout = sys.stdout
+
+    def tell(line: str) -> None:
+        with contextlib.redirect_stdout(stdout):
+            progress(line)
+
     for attempt in range(1, TRIES + 1):
         try:
-            with azure_errors(doing):
+            with azure_errors(doing), contextlib.redirect_stdout(io.StringIO()):
                 poller = begin()
-                wait_for(poller, doing, end, progress)
+                wait_for(poller, doing, end, tell)
                 poller.result()
                 return
         except TaxiopsError as error:

@@ -18,7 +18,7 @@ LOOPBACK = ("127.0.0.1", "localhost")
 START_DEADLINE_S = 60
 # The audience of the SDK's tokens; the emulator accepts the public cloud's.
 RESOURCE = "https://ml.azure.com"
-# What the SDK asks its run history for; read when azure.ai.ml is imported. 0 would busy-loop.
+# Seconds between the SDK's looks at a job; read when azure.ai.ml is imported. 0 would busy-loop.
 POLLING = {"AZUREML_RUN_POLLING_INTERVAL_MIN": "1", "AZUREML_RUN_POLLING_INTERVAL_MAX": "1"}
 
 
@@ -183,12 +183,6 @@ def avoid_proxies(environ: MutableMapping[str, str]) -> None:
     names = [name.strip() for name in given.split(",") if name.strip()]
     joined = ",".join([*names, *(name for name in LOOPBACK if name not in names)])
     environ["NO_PROXY"] = environ["no_proxy"] = joined
-
-
-def prepare_process(environ: MutableMapping[str, str]) -> None:
-    """What must be set before azure.ai.ml is imported."""
-    for name, value in POLLING.items():
-        environ.setdefault(name, value)
 
 
 def variables(emulator: Emulator, environ: Mapping[str, str]) -> dict[str, str]:

@@ -7,9 +7,10 @@ from typing import Any
 from taxiops.config import Settings
 from taxiops.domain.evidence import digest_of_json
 from taxiops.domain.gate import decide, parse_comparison, parse_policy
+from taxiops.domain.outcome_files import GateVerdict
 from taxiops.workflows.documents import (
-    SCHEMA_VERSION,
     Progress,
+    now,
     read_document,
     write_document,
 )
@@ -20,29 +21,30 @@ VERDICT = Path("gate") / "verdict.json"
 
 @dataclass(frozen=True)
 class GateResult:
-    """gate/verdict.json. passed: by the numbers, or because somebody overrode them."""
+    """The verdict as written to gate/verdict.json, by the numbers or because somebody overrode."""
 
-    passed: bool
-    verdict: str
-    reasons: tuple[str, ...]
-    report_sha256: str
-    policy_sha256: str
-    overridden_by: str | None
-    override_reason: str | None
+    written: GateVerdict
     next_command: str
 
+    @property
+    def passed(self) -> bool:
+        return self.written.passed
+
+    @property
+    def verdict(self) -> str:
+        return self.written.verdict
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        return self.written.reasons
+
+    @property
+    def overridden_by(self) -> str:
+        """Who passed a refused candidate; empty when nobody did."""
+        return self.written.overridden_by
+
     def document(self) -> dict[str, Any]:
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "passed": self.passed,
-            "verdict": self.verdict,
-            "reasons": list(self.reasons),
-            "report_sha256": self.report_sha256,
-            "policy_sha256": self.policy_sha256,
-            "overridden_by": self.overridden_by,
-            "override_reason": self.override_reason,
-            "next_command": self.next_command,
-        }
+        return {**self.written.document(), "next_command": self.next_command}
 
 
 def decide_gate(
@@ -65,15 +67,15 @@ def decide_gate(
     verdict = decide(parse_comparison(document), policy)
     progress(f"{path}: {verdict.verdict}")
     overridden = override and not verdict.passed
-    result = GateResult(
+    written = GateVerdict(
         passed=verdict.passed or overridden,
         verdict=verdict.verdict,
-        reasons=tuple(verdict.reasons),
+        reasons=verdict.reasons,
         report_sha256=digest_of_json(document),
-        policy_sha256=document["policy_sha256"],
-        overridden_by=actor if overridden else None,
-        override_reason=reason if overridden else None,
-        next_command="taxiops promote" if verdict.passed or overridden else "taxiops compare",
+        policy_sha256=policy.sha256(),
+        overridden_by=actor if overridden else "",
+        override_reason=reason if overridden else "",
+        created_at=now(),
     )
-    write_document(settings.output / VERDICT, result.document())
-    return result
+    write_document(settings.output / VERDICT, written.document())
+    return GateResult(written, "taxiops promote" if written.passed else "taxiops compare")

@@ -9,7 +9,9 @@ from taxiops.cloud import endpoints, models
 from taxiops.cloud.client import Connection
 from taxiops.cloud.endpoints import EndpointView, SlotSpec, SlotView
 from taxiops.cloud.models import ModelVersion
+from taxiops.cloud.snapshot import code_snapshot
 from taxiops.config import DEV, EnvironmentSettings, Settings
+from taxiops.domain.evidence import NOTHING
 from taxiops.domain.traffic import Traffic
 from taxiops.errors import (
     Conflict,
@@ -180,7 +182,7 @@ def plan(
         prior_mirror=dict(endpoint.mirror) if endpoint else {},
         model=model,
         commit=version.tags.get("commit", ""),
-        run_id=this.options.run_id or version.tags.get("run_id", ""),
+        run_id=this.options.run_id or version.tags.get("run_id", "").removeprefix(NOTHING),
     )
 
 
@@ -264,10 +266,11 @@ def provision(
             this.progress(f"deleting the idle slot {record.slot}")
             endpoints.delete_slot(this.connection, record.slot, this.progress)
         this.progress(f"provisioning slot {record.slot} at 0 %")
-        spec = slot_spec(this, record)
-        endpoints.create_slot(
-            this.connection, spec, this.progress, this.limits.provision_deadline_s
-        )
+        with code_snapshot(this.settings.root) as code:
+            spec = slot_spec(this, record, code)
+            endpoints.create_slot(
+                this.connection, spec, this.progress, this.limits.provision_deadline_s
+            )
     endpoint = endpoints.require_endpoint(this.connection)
     record = record.at(records.PROVISIONED)
     record, _ = this.ledger.done("provisioned", record, endpoint.traffic)
@@ -293,11 +296,10 @@ def slot_tags(record: Record) -> dict[str, str]:
     }
 
 
-def slot_spec(this: Deployment, record: Record) -> SlotSpec:
+def slot_spec(this: Deployment, record: Record, code: Path) -> SlotSpec:
     """The deployment: model from the registry, code and environment from the repository."""
 
-    root = this.settings.root
-    source = require_file(root, ENVIRONMENT_FROM)
+    source = require_file(this.settings.root, ENVIRONMENT_FROM)
     described = read_yaml(source).get("environment") or {}
     conda = source.parent / str(described.get("conda_file", ""))
     if not conda.is_file() or not described.get("image"):
@@ -305,7 +307,7 @@ def slot_spec(this: Deployment, record: Record) -> SlotSpec:
     return SlotSpec(
         name=record.slot,
         model=models.reference(record.model.registry, record.model.name, record.model.version),
-        code=root,
+        code=code,
         scoring_script=SCORING_SCRIPT,
         image=str(described["image"]),
         conda_file=conda,

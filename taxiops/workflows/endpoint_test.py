@@ -138,12 +138,7 @@ def report_document(
         **result.document(),
         "environment": environment,
         "incumbent": target.incumbent,
-        "model": {
-            "registry": model.registry,
-            "name": model.name,
-            "version": model.version,
-            "sha256": model.sha256,
-        },
+        "model": model.document(),
         "created_at": now(),
     }
 

@@ -1,6 +1,7 @@
 """Pipeline documents before the SDK sees them: strict check, overrides, bound data, pruning."""
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
@@ -271,6 +272,17 @@ def stopped_after(document: Document, last: str) -> Document:
     outputs = result.get("outputs") or {}
     result["outputs"] = {name: spec for name, spec in outputs.items() if name in filled}
     return result
+
+
+def folders_of(document: Document, path: Path) -> list[str]:
+    """The folders, relative as `path` is, that hold the pipeline and the components it names."""
+    found = {path.parent}
+    for node in document["jobs"].values():
+        reference = node.get("component")
+        if isinstance(reference, str) and not reference.startswith("azureml:"):
+            file = path.parent / reference.removeprefix("file:")
+            found.add(Path(os.path.normpath(file)).parent)
+    return sorted(folder.as_posix() for folder in found if folder.parts[:1] != ("..",))
 
 
 def output_job(document: Document, output: str) -> str | None:

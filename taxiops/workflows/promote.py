@@ -13,6 +13,7 @@ from taxiops.cloud.models import ModelVersion
 from taxiops.config import DEV, Settings
 from taxiops.domain.evidence import SEAL, digest_of_json, problems_of_tags, promotion_tags
 from taxiops.domain.gate import decide, parse_comparison, parse_policy
+from taxiops.domain.outcome_files import Promotion, parse_verdict
 from taxiops.errors import Conflict, EvidenceError, StepFailed, TaxiopsError, UsageError
 from taxiops.workflows import registry
 from taxiops.workflows.compare import read_report, report_path
@@ -84,9 +85,9 @@ def promote(settings: Settings, report: Path | None, progress: Progress) -> Prom
 
 def check_gate(settings: Settings, document: Mapping[str, Any]) -> None:
     """The verdict must be of this report and this policy; the numbers must still say the same."""
-    verdict_path = settings.output / VERDICT
+    path = settings.output / VERDICT
     try:
-        verdict = read_document(verdict_path, "gate verdict", "taxiops gate")
+        found = read_document(path, "gate verdict", "taxiops gate")
     except TaxiopsError as error:
         raise EvidenceError(
             f"The gate has not passed this report: {error.what}",
@@ -94,16 +95,16 @@ def check_gate(settings: Settings, document: Mapping[str, Any]) -> None:
             code="gate-missing",
         ) from error
     policy = parse_policy(settings.tables["gate"])
-    decided = decide(parse_comparison(dict(document)), policy)
-    same = verdict.get("report_sha256") == digest_of_json(document)
-    if not same or verdict.get("policy_sha256") != document["policy_sha256"]:
+    decided = decide(parse_comparison(document), policy)
+    verdict = parse_verdict(found, str(path))
+    is_same = verdict.report_sha256 == digest_of_json(document)
+    if not is_same or verdict.policy_sha256 != policy.sha256():
         raise EvidenceError(
-            f"{verdict_path}: the verdict is of another report or policy.",
+            f"{path}: the verdict is of another report or policy.",
             hint="taxiops gate",
             code="gate-of-another",
         )
-    overridden = bool(verdict.get("overridden_by")) and bool(verdict.get("override_reason"))
-    if verdict.get("passed") is not True or not (decided.passed or overridden):
+    if not verdict.passed or not (decided.passed or verdict.is_overridden):
         raise EvidenceError(
             "The gate refused this candidate, so it is not promoted.",
             why=" ".join(decided.reasons),
@@ -262,5 +263,6 @@ def finished(
         tags=dict(version.tags),
         already_promoted=already,
     )
-    write_document(settings.output / PROMOTION, result.document())
+    written = Promotion(result.registry, result.name, result.version, result.sha256, result.tags)
+    write_document(settings.output / PROMOTION, written.document())
     return result

@@ -6,13 +6,33 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from taxiops.config import NAME_PATTERN
+from taxiops.domain.state_file import (
+    CANARY,
+    FAILED,
+    PHASES,
+    PLANNED,
+    PROMOTED,
+    PROVISIONED,
+    ROLLED_BACK,
+    TESTED,
+    ModelReference,
+    parse_state,
+)
 from taxiops.errors import Conflict, UsageError
 from taxiops.workflows.documents import SCHEMA_VERSION, read_document
 
-PLANNED, PROVISIONED, TESTED, CANARY = "planned", "provisioned", "tested", "canary"
-PROMOTED, ROLLED_BACK, FAILED = "promoted", "rolled_back", "failed"
-PHASES = (PLANNED, PROVISIONED, TESTED, CANARY, PROMOTED, ROLLED_BACK, FAILED)
+__all__ = [
+    "CANARY",
+    "FAILED",
+    "PLANNED",
+    "PROMOTED",
+    "PROVISIONED",
+    "ROLLED_BACK",
+    "TESTED",
+    "ModelReference",
+    "Record",
+]
+
 # Phases in which the slot was given its place and a rollback has something to undo.
 OPEN = (PLANNED, PROVISIONED, TESTED, CANARY, PROMOTED)
 PASSED, NOT_PASSED, UNTESTED = "passed", "failed", "no"
@@ -22,16 +42,6 @@ NONE = "none"
 TAG_PREFIX = "taxiops_"
 SHARES = re.compile(r"[a-z][a-z0-9-]*=\d{1,3}(,[a-z][a-z0-9-]*=\d{1,3})*")
 WHAT = "deployment state"
-
-
-@dataclass(frozen=True)
-class ModelReference:
-    """A registry version and the digest of its bytes."""
-
-    registry: str
-    name: str
-    version: str
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -88,12 +98,7 @@ class Record:
             "prior_traffic": dict(self.prior_traffic),
             "prior_mirror_traffic": dict(self.prior_mirror),
             "traffic": dict(traffic),
-            "model": {
-                "registry": self.model.registry,
-                "name": self.model.name,
-                "version": self.model.version,
-                "sha256": self.model.sha256,
-            },
+            "model": self.model.document(),
             "commit": self.commit,
             "run_id": self.run_id,
             "events": [dict(event) for event in self.events],
@@ -159,93 +164,53 @@ def record_of_tags(tags: Mapping[str, str], environment: str, endpoint: str) -> 
     )
 
 
-def read_state_file(path: Path) -> dict[str, Any]:
-    """deployment_state.json with every field that the commands use of the right type.
-
-    Raises NotFound, or UsageError naming the field.
-    """
+def read_state_file(path: Path) -> Record:
+    """The rollout that a deployment_state.json tells of; raises NotFound or UsageError."""
     document = read_document(path, WHAT, "taxiops deploy")
-    for name in ("environment", "endpoint", "slot", "phase", "commit", "run_id"):
-        if not isinstance(document.get(name), str):
-            raise wrong(path, name, "must be text")
-    for name in ("prior_traffic", "prior_mirror_traffic", "traffic"):
-        check_shares(document.get(name), path, name)
-    model = document.get("model")
-    if not isinstance(model, dict):
-        raise wrong(path, "model", "must be an object")
-    for name in ("registry", "name", "version", "sha256"):
-        if not isinstance(model.get(name), str):
-            raise wrong(path, f"model.{name}", "must be text")
-    if document["phase"] not in PHASES:
-        raise wrong(path, "phase", f"must be one of {', '.join(PHASES)}")
-    if not NAME_PATTERN.fullmatch(document["slot"]):
-        raise wrong(path, "slot", "must be the name of a deployment")
-    if not isinstance(document.get("first_deployment"), bool):
-        raise wrong(path, "first_deployment", "must be true or false")
-    if not isinstance(document.get("events"), list):
-        raise wrong(path, "events", "must be a list")
-    return document
-
-
-def check_shares(shares: object, path: Path, name: str) -> None:
-    if not isinstance(shares, dict):
-        raise wrong(path, name, "must be an object")
-    for slot, percent in shares.items():
-        whole = isinstance(percent, int) and not isinstance(percent, bool)
-        if not whole or not 0 <= percent <= 100:
-            raise wrong(path, f"{name}.{slot}", "must be a whole number, 0 to 100")
-
-
-def wrong(path: Path, field_path: str, why: str) -> UsageError:
-    return UsageError(
-        f"{path}: {field_path}: {why}.",
-        hint="taxiops traffic show; the file may be left away.",
-        code="state-invalid",
+    state = parse_state(document, str(path))
+    tested = document.get("tested", UNTESTED)
+    return Record(
+        environment=state.environment,
+        endpoint=state.endpoint,
+        slot=state.slot,
+        phase=state.phase,
+        first_deployment=state.first_deployment,
+        prior_traffic=dict(state.prior_traffic.shares),
+        prior_mirror=dict(state.prior_mirror_traffic),
+        model=state.model,
+        commit=state.commit,
+        run_id=state.run_id,
+        tested=tested if tested in (PASSED, NOT_PASSED) else UNTESTED,
+        events=tuple(event.document() for event in state.events),
     )
 
 
 def check_state_matches(
-    document: Mapping[str, Any], record: Record | None, environment: str, endpoint: str
+    state: Record, record: Record | None, environment: str, endpoint: str
 ) -> None:
     """Refuse a state file that tells of another endpoint or another rollout.
 
     Raises UsageError or Conflict; the endpoint's own record is the truth.
     """
-    for name, own in (("environment", environment), ("endpoint", endpoint)):
-        if document[name] != own:
+    pairs = (
+        ("environment", state.environment, environment),
+        ("endpoint", state.endpoint, endpoint),
+    )
+    for name, theirs, own in pairs:
+        if theirs != own:
             raise UsageError(
-                f"The state file is of {name} {document[name]!r}, not {own!r}.",
+                f"The state file is of {name} {theirs!r}, not {own!r}.",
                 hint="Give the state file of this environment, or none.",
                 code="state-of-another",
             )
     if record is None:
         return
-    ours = (document["slot"], document["model"]["version"], document["model"]["sha256"])
-    theirs = (record.slot, record.model.version, record.model.sha256)
-    if ours != theirs or document["prior_traffic"] != dict(record.prior_traffic):
+    same = (state.slot, state.model) == (record.slot, record.model)
+    if not same or dict(state.prior_traffic) != dict(record.prior_traffic):
         raise Conflict(
             f"The state file does not tell of the last rollout of {endpoint}.",
             why=f"The endpoint says slot {record.slot} with version {record.model.version}; the "
-            f"file says slot {document['slot']} with version {document['model']['version']}.",
+            f"file says slot {state.slot} with version {state.model.version}.",
             hint="taxiops traffic show; leave --state away to go by the endpoint.",
             code="state-outdated",
         )
-
-
-def record_of_state(document: Mapping[str, Any]) -> Record:
-    """The rollout that a checked state file tells of."""
-    model = document["model"]
-    return Record(
-        environment=document["environment"],
-        endpoint=document["endpoint"],
-        slot=document["slot"],
-        phase=document["phase"],
-        first_deployment=document["first_deployment"],
-        prior_traffic=dict(document["prior_traffic"]),
-        prior_mirror=dict(document["prior_mirror_traffic"]),
-        model=ModelReference(model["registry"], model["name"], model["version"], model["sha256"]),
-        commit=document["commit"],
-        run_id=document["run_id"],
-        tested=str(document.get("tested", UNTESTED)),
-        events=tuple(event for event in document["events"] if isinstance(event, dict)),
-    )

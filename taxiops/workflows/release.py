@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from taxiops.config import DEV, PROD, Settings
+from taxiops.domain.outcome_files import parse_promotion
 from taxiops.errors import EvidenceError, Restored, StepFailed, TaxiopsError, UsageError
 from taxiops.workflows.compare import CompareOptions, compare
 from taxiops.workflows.decide_gate import decide_gate
@@ -242,14 +243,11 @@ def promoted_version(settings: Settings) -> str | None:
     """The version that this chain promoted; None: the newest whose evidence verifies."""
     try:
         document = read_document(settings.output / PROMOTION, "promotion", "taxiops promote")
+        promotion = parse_promotion(document)
     except TaxiopsError:
         return None
-    same = (document.get("registry"), document.get("name")) == (
-        settings.registry,
-        settings.model_name,
-    )
-    version = document.get("version")
-    return version if same and isinstance(version, str) else None
+    ours = (settings.registry, settings.model_name)
+    return promotion.version if (promotion.registry, promotion.name) == ours else None
 
 
 def test_slot(chain: Chain, env: str) -> str:

@@ -143,9 +143,9 @@ def read_record(ledger: Ledger, endpoint: EndpointView | None, state: Path | Non
     record = records.record_of_tags(tags, ledger.environment, ledger.endpoint)
     if state is None:
         return record
-    document = records.read_state_file(state)
-    records.check_state_matches(document, record, ledger.environment, ledger.endpoint)
-    return record or records.record_of_state(document)
+    told = records.read_state_file(state)
+    records.check_state_matches(told, record, ledger.environment, ledger.endpoint)
+    return record or told
 
 
 def nonzero(shares: Mapping[str, int]) -> dict[str, int]:

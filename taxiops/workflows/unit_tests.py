@@ -17,7 +17,7 @@ from taxiops.workflows.pipelines import check_pipeline, read_yaml, to_text
 
 FAST = ("tests/domain", "tests/steps", "tests/report", "tests/cli")
 # Exit codes of pytest: docs.pytest.org/en/stable/reference/exit-codes.html.
-PYTEST_INTERRUPTED, PYTEST_USAGE, PYTEST_NOTHING = 2, 4, 5
+PYTEST_USAGE, PYTEST_NOTHING = 4, 5
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,6 @@ def run_pytest(
     # Else our own GitHub outputs would be written by the tests of the command line.
     environ = {k: v for k, v in os.environ.items() if not k.startswith("GITHUB_")}
     done = subprocess.run(arguments, cwd=root, check=False, env=environ, stdin=subprocess.DEVNULL)
-    if done.returncode == PYTEST_INTERRUPTED:
-        raise KeyboardInterrupt
     if done.returncode == PYTEST_USAGE:
         raise UsageError("pytest does not take these arguments.", hint="taxiops test unit -k NAME")
     if done.returncode == PYTEST_NOTHING:
