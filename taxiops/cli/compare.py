@@ -123,7 +123,12 @@ def blocks(
     if document:
         shown.append(metrics_table(document))
         shown += [f"- {reason}" for reason in document.get("reasons", ())]
-    places = (("report", str(report or "")), ("studio", studio_url))
+    page = report.parent.parent / "report.html" if report else None
+    places = (
+        ("report", str(page) if page and page.is_file() else ""),
+        ("numbers", str(report or "")),
+        ("studio", studio_url),
+    )
     shown.append(Facts(tuple((name, value) for name, value in places if value)))
     return tuple(shown)
 

@@ -46,7 +46,7 @@ def slots_table(slots: Sequence[Mapping[str, Any]]) -> "Table":
             f"{slot['model']} {slot['model_version']}".strip() or "-",
             slot["commit"][:10] or "-",
             slot["state"],
-            slot["deployed_at"] or "-",
+            slot["deployed_at"].partition(".")[0] or "-",
         )
         for slot in slots
     )

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,32 @@ def test_no_page_or_module_names_a_place_on_somebodys_machine() -> None:
         if path.suffix in {".py", ".md", ".yaml", ".yml", ".toml"} and path.is_file():
             found = re.search(r"/(?:home|Users)/\w+/", path.read_text(encoding="utf-8"))
             assert found is None, f"{name}: {found}"
+
+
+def imported_names() -> set[str]:
+    """Dotted names of everything the program imports, lazily or not, or for types only."""
+    names: set[str] = set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module)
+    return names
+
+
+def test_every_imported_package_is_declared() -> None:
+    """A package that comes along with another today may be gone tomorrow."""
+    requirements = (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["emulator"])
+    declared = {requirement_name(requirement) for requirement in requirements}
+    packages = packages_distributions()
+    for name in sorted(imported_names()):
+        top = name.split(".")[0]
+        if top in sys.stdlib_module_names or top == "taxiops":
+            continue
+        if top == "azure":
+            second = name.split(".")[1]
+            providers = {"azure-ai-ml" if second == "ai" else f"azure-{second}"}
+        else:
+            providers = {provider.lower() for provider in packages[top]}
+        assert providers & declared, f"{name} comes from {sorted(providers)}, not in pyproject.toml"
