@@ -89,9 +89,9 @@ class SlotSpec:
     max_concurrent_requests: int
 
 
-def read_endpoint(connection: "Connection") -> EndpointView | None:
-    """The environment's endpoint with its slots, or None when there is none."""
-    name = connection.environment.endpoint
+def read_endpoint(connection: "Connection", name: str = "") -> EndpointView | None:
+    """The named or the environment's endpoint with its slots, or None when there is none."""
+    name = name or connection.environment.endpoint
     try:
         with azure_errors(f"Reading endpoint {name}"):
             endpoint = connection.workspace.online_endpoints.get(name)
@@ -100,6 +100,14 @@ def read_endpoint(connection: "Connection") -> EndpointView | None:
         return None
     slots = {slot.name: slot for slot in map(slot_view, found)}
     return endpoint_view(endpoint, slots)
+
+
+def list_endpoints(connection: "Connection") -> list[EndpointView]:
+    """Every online endpoint of the workspace with its slots."""
+    with azure_errors(f"Listing the endpoints of {connection.environment.workspace}"):
+        names = [str(each.name) for each in connection.workspace.online_endpoints.list()]
+    found = (read_endpoint(connection, name) for name in names)
+    return [endpoint for endpoint in found if endpoint is not None]
 
 
 def require_endpoint(connection: "Connection") -> EndpointView:

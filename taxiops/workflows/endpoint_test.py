@@ -12,9 +12,10 @@ from taxiops.config import Settings
 from taxiops.errors import NotFound, UsageError
 from taxiops.workflows import record as records
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, now, write_document
+from taxiops.workflows.engine import phase_of
 from taxiops.workflows.limits import parse_limits
 from taxiops.workflows.record import ModelReference, Record
-from taxiops.workflows.rollout import Ledger, connect_to, fetched_model, phase_of, read_record
+from taxiops.workflows.rollout import Ledger, connect_to, fetched_model, read_record
 from taxiops.workflows.slot_tests import Check, Target, check_slot, read_probe
 
 

@@ -13,7 +13,7 @@ from taxiops.cloud.models import ModelVersion
 from taxiops.config import DEV, Settings
 from taxiops.domain.evidence import SEAL, digest_of_json, problems_of_tags, promotion_tags
 from taxiops.domain.gate import decide, parse_comparison, parse_policy
-from taxiops.domain.outcome_files import Promotion, parse_verdict
+from taxiops.domain.outcome_files import GateVerdict, Promotion, parse_verdict
 from taxiops.errors import Conflict, EvidenceError, StepFailed, TaxiopsError, UsageError
 from taxiops.workflows import registry
 from taxiops.workflows.compare import read_report, report_path
@@ -67,7 +67,7 @@ def promote(settings: Settings, report: Path | None, progress: Progress) -> Prom
     """
     path = report_path(settings, report)
     document = read_report(path)
-    check_gate(settings, document)
+    verdict = check_gate(settings, document)
     connection = connect_to(settings, DEV)
     job = str(document["job"]["name"])
     sha256 = str(document["candidate"]["sha256"])
@@ -77,13 +77,20 @@ def promote(settings: Settings, report: Path | None, progress: Progress) -> Prom
         return finished(settings, done, sha256, already=True)
     check_job_output(connection, job, sha256, progress)
     run_id = os.environ.get("GITHUB_RUN_ID", "")
-    tags = promotion_tags(document, digest_of_json(document), run_id)
+    tags = promotion_tags(document, digest_of_json(document), run_id, override_of(verdict))
     version = register_and_copy(connection, job, sha256, progress)
     sealed = tag_and_seal(connection, version, tags, sha256, progress)
     return finished(settings, sealed, sha256, already=False)
 
 
-def check_gate(settings: Settings, document: Mapping[str, Any]) -> None:
+def override_of(verdict: GateVerdict) -> dict[str, str]:
+    """Who passed a refused candidate and why; empty when the numbers did."""
+    if not verdict.is_overridden:
+        return {}
+    return {"overridden_by": verdict.overridden_by, "override_reason": verdict.override_reason}
+
+
+def check_gate(settings: Settings, document: Mapping[str, Any]) -> GateVerdict:
     """The verdict must be of this report and this policy; the numbers must still say the same."""
     path = settings.output / VERDICT
     try:
@@ -111,6 +118,7 @@ def check_gate(settings: Settings, document: Mapping[str, Any]) -> None:
             hint="taxiops compare",
             code="gate-refused",
         )
+    return verdict
 
 
 def find_sealed(connection: Connection, job: str, sha256: str) -> ModelVersion | None:

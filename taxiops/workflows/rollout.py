@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from taxiops.cloud import connect, endpoints, models
+from taxiops.cloud import connect, models
 from taxiops.cloud.client import Connection
 from taxiops.cloud.endpoints import EndpointView
-from taxiops.config import PROD, Settings
-from taxiops.errors import EvidenceError, RestoreFailed, TaxiopsError, UsageError
+from taxiops.config import Settings
+from taxiops.errors import EvidenceError, TaxiopsError
 from taxiops.workflows import record as records
 from taxiops.workflows.documents import (
-    Progress,
     append_line,
     find_folder_with,
     now,
@@ -95,18 +94,21 @@ class Ledger:
 
     def done(
         self, event: str, record: Record, traffic: Mapping[str, int], detail: str = ""
-    ) -> tuple[Record, dict[str, Any]]:
-        """On disk after it was read back; gives the record with its event and the state."""
+    ) -> Record:
+        """On disk after it was read back; gives the record with its event."""
         line = self.line(event, record)
         append_line(self.journal, {**line, "traffic": dict(traffic), "detail": detail})
-        events = record.events or self.former_events(record)
         written = {"at": line["at"], "event": event, "detail": detail, "actor": line["actor"]}
-        record = replace(record, events=(*events, written))
-        document = record.document(traffic)
+        events = record.events or self.former_events(record)
+        return self.write(replace(record, events=(*events, written)), traffic)
+
+    def write(self, record: Record, traffic: Mapping[str, int]) -> Record:
+        """The state files as the record tells it; nothing happened that was not told before."""
+        record = replace(record, events=record.events or self.former_events(record))
         paths = {self.own_state_file, self.state_file, *([self.extra] if self.extra else [])}
         for path in sorted(paths):
-            write_document(path, document)
-        return record, document
+            write_document(path, record.document(traffic))
+        return record
 
     def line(self, event: str, record: Record) -> dict[str, str]:
         return {
@@ -150,93 +152,3 @@ def read_record(ledger: Ledger, endpoint: EndpointView | None, state: Path | Non
 
 def nonzero(shares: Mapping[str, int]) -> dict[str, int]:
     return {slot: percent for slot, percent in shares.items() if percent}
-
-
-def phase_of(record: Record, endpoint: EndpointView) -> str:
-    """The phase as traffic shows it; the recorded one only where traffic says nothing."""
-    share = endpoint.traffic.get(record.slot, 0)
-    if share == 100:
-        return records.PROMOTED
-    if share > 0:
-        return records.CANARY
-    if record.slot not in endpoint.slots and record.phase in records.OPEN[1:]:
-        return records.FAILED
-    return records.TESTED if record.phase in (records.CANARY, records.PROMOTED) else record.phase
-
-
-def restore_prior(
-    connection: Connection, record: Record, phase: str, progress: Progress
-) -> EndpointView | None:
-    """Put back exactly what served before, then delete the slot; gives the endpoint as it is then.
-
-    Traffic first, so that the slot to delete carries none. Raises TaxiopsError when a step fails.
-    """
-
-    endpoint = endpoints.read_endpoint(connection)
-    if endpoint is None:
-        return None
-    if record.first_deployment:
-        return undo_first(connection, endpoint, record, phase, progress)
-    gone = sorted(set(nonzero(record.prior_traffic)) - set(endpoint.slots))
-    if gone:
-        raise RestoreFailed(
-            f"{record.endpoint}: slot {', '.join(gone)} that served before is gone.",
-            why="Somebody deleted it after the deployment.",
-            hint="taxiops deploy --model-version N, with the version that served before",
-            code="prior-slot-gone",
-        )
-    differs = nonzero(endpoint.traffic) != nonzero(record.prior_traffic)
-    differs = differs or nonzero(endpoint.mirror) != nonzero(record.prior_mirror)
-    if differs or endpoint.tags != {**endpoint.tags, **record.at(phase).tags()}:
-        progress(f"restoring {records.shares_text(nonzero(record.prior_traffic))}")
-        endpoint = endpoints.write_endpoint(
-            connection,
-            endpoint,
-            progress,
-            traffic=record.prior_traffic,
-            mirror=record.prior_mirror,
-            tags=record.at(phase).tags(),
-        )
-    if record.slot in endpoint.slots and record.slot not in nonzero(record.prior_traffic):
-        progress(f"deleting slot {record.slot}")
-        endpoints.delete_slot(connection, record.slot, progress)
-    return endpoints.require_endpoint(connection)
-
-
-def undo_first(
-    connection: Connection,
-    endpoint: EndpointView,
-    record: Record,
-    phase: str,
-    progress: Progress,
-) -> EndpointView | None:
-    """Nothing served before: Prod loses the new endpoint, Dev only a slot without traffic."""
-
-    if record.environment == PROD and set(endpoint.slots) <= {record.slot}:
-        progress(f"deleting endpoint {record.endpoint}")
-        endpoints.delete_endpoint(connection, progress)
-        return None
-    if record.slot in endpoint.live_traffic:
-        return endpoint
-    if record.slot in endpoint.slots:
-        progress(f"deleting slot {record.slot}")
-        endpoints.delete_slot(connection, record.slot, progress)
-        endpoint = endpoints.require_endpoint(connection)
-    tags = record.at(phase).tags()
-    return endpoints.write_endpoint(connection, endpoint, progress, tags=tags)
-
-
-def save_logs(connection: Connection, settings: Settings, record: Record) -> Path | None:
-    """Both containers' logs of the slot, kept before it is deleted; None when it is not there."""
-
-    endpoint = endpoints.read_endpoint(connection)
-    if endpoint is None or record.slot not in endpoint.slots:
-        return None
-    folder = settings.output / "deploy" / record.environment / "logs"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for container, text in endpoints.slot_logs(connection, record.slot).items():
-            (folder / f"{container}.log").write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be written: {error.strerror}.") from error
-    return folder

@@ -12,8 +12,9 @@ from taxiops.domain.traffic import Traffic
 from taxiops.errors import Conflict, NotFound, StepFailed, UsageError
 from taxiops.workflows import record as records
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress
+from taxiops.workflows.engine import phase_of
 from taxiops.workflows.record import Record
-from taxiops.workflows.rollout import Ledger, connect_to, nonzero, phase_of, read_record
+from taxiops.workflows.rollout import Ledger, connect_to, nonzero, read_record
 
 
 @dataclass(frozen=True)
