@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from taxiops.cli.shared import Outcome, Session, command, noun
-from taxiops.errors import UsageError
+from taxiops.errors import ExitCode, UsageError
 
 app = noun("Remove model versions and deployments nobody needs; shows the plan first.")
 
@@ -36,6 +36,9 @@ def models(
     """Delete old model versions; never one that serves or that a rollback needs."""
     if registry and workspace:
         raise UsageError("--registry and --workspace exclude each other.", hint="Give one.")
+    from collections import Counter
+
+    from taxiops.cli.console import Table
     from taxiops.workflows.clean_up import CleanupOptions, clean_up_models
 
     options = CleanupOptions(
@@ -47,7 +50,17 @@ def models(
         output_folder=session.settings.output,
     )
     result = clean_up_models(session.settings, options, session.progress)
-    return Outcome(result)
+    counts = Counter(row.action for row in result.versions)
+    counted = ", ".join(f"{n} {action.replace('_', ' ')}" for action, n in sorted(counts.items()))
+    headline = f"{result.name} in {result.place}: {counted}"
+    rows = tuple((row.version, row.action.replace("_", " "), row.reason) for row in result.versions)
+    return Outcome(
+        result,
+        headline=headline,
+        blocks=(Table(("version", "action", "reason"), rows), f"report: {result.report}"),
+        exit_code=ExitCode.FAILED if counts["failed"] else ExitCode.DONE,
+        failure=headline if counts["failed"] else "",
+    )
 
 
 @command(app, "deployment")
@@ -59,7 +72,12 @@ def deployment(
         raise UsageError(
             "Give either --slot or --endpoint.", hint="taxiops cleanup deployment --slot blue"
         )
+    from taxiops.cli.traffic import shares
     from taxiops.workflows.clean_up import clean_up_deployment
 
     result = clean_up_deployment(session.settings, slot, endpoint, apply, session.progress)
-    return Outcome(result)
+    verb = "would be deleted" if result.dry_run else "is deleted"
+    removed = result.removed[:1].upper() + result.removed[1:]
+    return Outcome(
+        result, headline=f"{removed} {verb}; {result.endpoint} serves {shares(result.traffic)}"
+    )

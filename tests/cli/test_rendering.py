@@ -10,7 +10,8 @@ import pytest
 from pytest_mock import MockerFixture
 
 from taxiops.cloud.endpoints import SlotView
-from taxiops.domain.outcome_files import GateVerdict
+from taxiops.domain.outcome_files import CleanedVersion, CleanupReport, GateVerdict
+from taxiops.workflows.clean_up import CleanupResult, DeploymentCleanupResult
 from taxiops.workflows.compare import CompareResult
 from taxiops.workflows.decide_gate import GateResult
 from taxiops.workflows.demo import DemoResult
@@ -51,6 +52,15 @@ SLOT = SlotView(
     created_at="2024-01-02",
 )
 GATE = GateVerdict(False, "inconclusive", ("It may be chance.",), DIGEST, DIGEST, "", "", "now")
+CLEANED = (
+    CleanedVersion("2", "kept", "newest"),
+    CleanedVersion("1", "would_delete", "old"),
+    CleanedVersion("1", "failed", "refused"),
+)
+CLEANUP_FIELDS = (
+    *("schema_version", "dry_run", "retain_versions", "versions"),
+    *("name", "place", "report", "next_command"),
+)
 FILE = Path("artifacts/deploy/deployment_state.json")
 
 
@@ -245,6 +255,31 @@ CASES = [
         EmulatorResult({"log": "emulator.log", "lines": ["one", "two"]}, "taxiops x"),
         ["schema_version", "log", "lines", "next_command"],
         ["one", "two"],
+    ),
+    Case(
+        "cleanup models",
+        "clean_up.clean_up_models",
+        CleanupResult(
+            "m", "registry r", CleanupReport(True, 5, CLEANED[:2]), FILE, "taxiops cleanup models"
+        ),
+        CLEANUP_FIELDS,
+        ["m in registry r: 1 kept, 1 would delete", "1        would delete  old"],
+    ),
+    Case(
+        "cleanup models --apply",
+        "clean_up.clean_up_models",
+        CleanupResult("m", "r", CleanupReport(False, 5, CLEANED[::2]), FILE, "taxiops x"),
+        CLEANUP_FIELDS,
+        ["m in r: 1 failed, 1 kept", "refused"],
+        "",
+        1,
+    ),
+    Case(
+        "cleanup deployment --slot blue",
+        "clean_up.clean_up_deployment",
+        DeploymentCleanupResult("e", "slot blue", True, {"green": 100}, "taxiops x"),
+        ["schema_version", "endpoint", "removed", "dry_run", "traffic", "next_command"],
+        ["Slot blue would be deleted; e serves green 100 %"],
     ),
 ]
 IDS = [case.line for case in CASES]
