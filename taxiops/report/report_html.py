@@ -57,7 +57,7 @@ def render_html(
     environment.filters["plain"] = plain
     template = environment.get_template(TEMPLATE)
     return template.render(
-        theme=Markup(theme_css(":root")),
+        theme=theme_css(":root"),
         verdict=verdict,
         symbol=SYMBOLS[verdict.verdict],
         headline=VERDICTS[verdict.verdict],
