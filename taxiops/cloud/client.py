@@ -91,13 +91,9 @@ def quiet_sdk() -> None:
 
 
 def local_connection(settings: Settings, environment: EnvironmentSettings) -> Connection:
-    starting = local.begin_start(settings)
-    try:
-        # Half of a command's start is this import; the emulator answers meanwhile.
-        import azure.ai.ml  # noqa: F401
-        from azure.identity import ClientSecretCredential
-    finally:
-        emulator = local.finish_start(starting, settings)
+    from azure.identity import ClientSecretCredential
+
+    emulator = local.still_running(settings) or started(settings)
     bundle = local.trust(emulator, os.environ)
     local.avoid_proxies(os.environ)
     credential = ClientSecretCredential(
@@ -109,6 +105,15 @@ def local_connection(settings: Settings, environment: EnvironmentSettings) -> Co
     )
     cloud = {"cloud": emulator.cloud_name, "cloud_metadata": emulator.metadata()}
     return Connection(settings, environment, credential, cloud, emulator.arm, str(bundle))
+
+
+def started(settings: Settings) -> local.Emulator:
+    """The emulator, started if it did not run."""
+    starting = local.begin_start(settings)
+    # Half of a command's start is this import; the emulator comes up meanwhile.
+    import azure.ai.ml  # noqa: F401
+
+    return local.finish_start(starting, settings)
 
 
 def azure_connection(settings: Settings, environment: EnvironmentSettings) -> Connection:

@@ -1,8 +1,5 @@
 """Online endpoints and their slots: read, write with every field kept, wait, read back."""
 
-import contextlib
-import io
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from taxiops.cloud.failures import TRANSIENT_CODES, azure_errors
 from taxiops.cloud.scoring import Scorer
+from taxiops.cloud.silence import aloud, sdk_silenced
 from taxiops.cloud.words import plain_word
 from taxiops.errors import Conflict, NotFound, StepFailed, StillRunning, TaxiopsError
 
@@ -373,19 +371,13 @@ def finish(
 ) -> None:
     """Begin a long operation and wait for its end, retrying conflicts that pass by themselves.
 
-    The SDK prints dots to stdout meanwhile; they are kept from there. Raises TaxiopsError with
-    Azure's reason, StillRunning after the deadline.
+    Raises TaxiopsError with Azure's reason, StillRunning after the deadline.
     """
     end = time.monotonic() + deadline_s
-    stdout = sys.stdout
-
-    def tell(line: str) -> None:
-        with contextlib.redirect_stdout(stdout):
-            progress(line)
-
+    tell = aloud(progress)
     for attempt in range(1, TRIES + 1):
         try:
-            with azure_errors(doing), contextlib.redirect_stdout(io.StringIO()):
+            with azure_errors(doing), sdk_silenced():
                 poller = begin()
                 wait_for(poller, doing, end, tell)
                 poller.result()

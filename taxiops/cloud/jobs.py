@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from taxiops.cloud import rest
 from taxiops.cloud.failures import azure_errors
+from taxiops.cloud.silence import sdk_silenced
 from taxiops.cloud.words import plain_word
 from taxiops.errors import NotFound, StepFailed, TaxiopsError, UsageError
 
@@ -74,7 +75,7 @@ def loaded(load: Callable[[], Any], path: Path) -> Any:  # noqa: ANN401 - the SD
 
     # The SDK warns of fields it does not know on stderr and then refuses them or not.
     try:
-        with contextlib.redirect_stderr(io.StringIO()):
+        with sdk_silenced():
             entity = load()
             result = entity._validate()
     except (AzureError, ValidationError, ValueError, TypeError, KeyError, OSError) as error:
@@ -111,7 +112,7 @@ def invalid(path: Path, why: str) -> UsageError:
 
 def submit(connection: "Connection", job: Any) -> JobView:  # noqa: ANN401 - the SDK has no types
     """Submit the job; gives it as accepted."""
-    with azure_errors("Submitting the pipeline"):
+    with azure_errors("Submitting the pipeline"), sdk_silenced():
         return view(connection.workspace.jobs.create_or_update(job))
 
 
@@ -232,7 +233,7 @@ def download_output(connection: "Connection", name: str, output: str, folder: Pa
 
 
 def fetch(connection: "Connection", name: str, output: str, folder: Path) -> Path | None:
-    with azure_errors(f"Downloading output {output} of job {name}"):
+    with azure_errors(f"Downloading output {output} of job {name}"), sdk_silenced():
         connection.workspace.jobs.download(name, output_name=output, download_path=str(folder))
     target = folder / "named-outputs" / output
     has_files = target.is_dir() and any(path.is_file() for path in target.rglob("*"))

@@ -1,7 +1,9 @@
 """The emulator's process, trust and variables, as a client needs them; no SDK here."""
 
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -9,6 +11,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from taxiops.config import DEV, PROD, Settings
 from taxiops.errors import StepFailed, UsageError
@@ -77,6 +80,24 @@ def seed_of(settings: Settings) -> dict[str, Any]:
     return {"workspaces": workspaces, "registries": [registry]}
 
 
+# What this process saw run: state folder -> (process, seed). Asking takes half a second.
+_seen: dict[Path, tuple[int, str]] = {}
+
+
+def still_running(settings: Settings) -> Emulator | None:
+    """The emulator that this process started or found with this very seed, if it still listens."""
+    try:
+        document = json.loads((settings.emulator_state / "emulator.json").read_text("utf-8"))
+        seen = (int(document["pid"]), json.dumps(seed_of(settings)))
+        if _seen.get(settings.emulator_state) != seen:
+            return None
+        address = urlsplit(document["arm"])
+        with socket.create_connection((address.hostname or "", address.port or 0), timeout=1):
+            return read_emulator(settings.emulator_state)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def begin_start(settings: Settings) -> "subprocess.Popen[str]":
     """Ask for a running emulator; the answer is awaited by `finish_start`."""
     arguments = [sys.executable, "-m", "taxiops.emulator", "start"]
@@ -96,7 +117,7 @@ def finish_start(process: "subprocess.Popen[str]", settings: Settings) -> Emulat
     """The running emulator. Raises StepFailed with its own words when it does not start."""
     hint = "taxiops emulator logs"
     try:
-        _, errors = process.communicate(timeout=START_DEADLINE_S)
+        answer, errors = process.communicate(timeout=START_DEADLINE_S)
     except subprocess.TimeoutExpired as error:
         process.kill()
         process.communicate()
@@ -112,6 +133,8 @@ def finish_start(process: "subprocess.Popen[str]", settings: Settings) -> Emulat
         raise StepFailed(
             "The emulator did not start.", why=why[:500], hint=hint, code="emulator-start"
         )
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        _seen[settings.emulator_state] = (json.loads(answer)["pid"], json.dumps(seed_of(settings)))
     return read_emulator(settings.emulator_state)
 
 

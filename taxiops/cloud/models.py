@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from taxiops.cloud import rest
 from taxiops.cloud.failures import azure_errors
+from taxiops.cloud.silence import sdk_silenced
 from taxiops.errors import NotFound, StepFailed
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def register(
     from azure.ai.ml.entities import Model
 
     model = Model(name=name, version=version, path=path, type="custom_model", tags=dict(tags))
-    with azure_errors(f"Registering {name} version {version}"):
+    with azure_errors(f"Registering {name} version {version}"), sdk_silenced():
         return from_sdk(client.models.create_or_update(model))
 
 
@@ -94,7 +95,7 @@ def share(connection: "Connection", name: str, version: str) -> None:
 
     Raises UsageError or Conflict when the registry has that version already.
     """
-    with azure_errors(f"Copying {name} version {version} to registry"):
+    with azure_errors(f"Copying {name} version {version} to registry"), sdk_silenced():
         connection.workspace.models.share(
             name=name,
             version=version,
@@ -108,7 +109,7 @@ def write_tags(
     client: "MLClient", name: str, version: str, tags: Mapping[str, str]
 ) -> ModelVersion:
     """Add the tags to a version and give the version as the service holds it now."""
-    with azure_errors(f"Tagging {name} version {version}"):
+    with azure_errors(f"Tagging {name} version {version}"), sdk_silenced():
         model = client.models.get(name, version=version)
         model.tags = {**(model.tags or {}), **tags}
         client.models.create_or_update(model)
@@ -117,7 +118,7 @@ def write_tags(
 
 def download(client: "MLClient", name: str, version: str, folder: Path) -> Path:
     """The version's files, below `folder`; raises StepFailed when nothing arrives."""
-    with azure_errors(f"Downloading {name} version {version}"):
+    with azure_errors(f"Downloading {name} version {version}"), sdk_silenced():
         client.models.download(name=name, version=version, download_path=str(folder))
     files = [path for path in folder.rglob("*") if path.is_file()]
     if not files:

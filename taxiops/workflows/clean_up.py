@@ -33,7 +33,7 @@ CI_VARIABLES = ("CI", "GITHUB_ACTIONS", "TF_BUILD")
 
 @dataclass(frozen=True)
 class CleanupOptions:
-    """Whose versions (None: the configured model and registry), how many to keep, whether to act."""
+    """Whose versions (None: as configured), how many to keep, whether to delete."""
 
     model_name: str | None = None
     registry: str | None = None

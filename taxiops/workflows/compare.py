@@ -109,7 +109,7 @@ def compare(settings: Settings, options: CompareOptions, progress: Progress) -> 
     connection = connect_to(settings)
     document = completed(connection, document, options, data, progress)
     job = submitted(connection, document, path, options)
-    progress(f"submitted job {job.name}: {job.studio_url}")
+    progress(f"submitted job {job.name}")
     if not options.wait:
         again = f"taxiops compare --job {job.name}"
         return CompareResult(job.name, None, "", None, None, job.studio_url, again)
