@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from pytest_mock import MockerFixture
+
+from taxiops.errors import StepFailed
 from taxiops.workflows.clean_up import CleanupOptions
 from taxiops.workflows.compare import CompareOptions
 from taxiops.workflows.deploy import DeployOptions
 from taxiops.workflows.release import ReleaseOptions
-
-from taxiops.errors import StepFailed
 
 COMPARE: Mapping[str, Any] = {
     "pipeline": Path("pipelines/integration-compare-pipeline.yaml"),

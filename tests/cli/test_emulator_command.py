@@ -1,0 +1,79 @@
+"""`taxiops emulator` as processes: start, look, run a program against it, reset, stop."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+
+@pytest.fixture
+def emulator(process: Callable[..., Any], tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Runs `taxiops emulator ...` on a state folder of its own, stopped in the end."""
+
+    def run(*arguments: str) -> Any:  # noqa: ANN401 - a finished process
+        return process("emulator", *arguments, TAXIOPS_EMULATOR_STATE=str(tmp_path / "state"))
+
+    yield run
+    run("stop")
+
+
+def is_gone(pid: int) -> bool:
+    """Whether the process has ended, reaped or not (a container may have nobody who reaps)."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_start_is_idempotent_and_stop_ends_the_process(emulator) -> None:
+    first = json.loads(emulator("start", "--json").stdout)
+    second = json.loads(emulator("start", "--json").stdout)
+    assert first["running"] is True
+    assert (second["pid"], second["arm"]) == (first["pid"], first["arm"])
+    assert emulator("stop").returncode == 0
+    assert is_gone(first["pid"])
+    assert json.loads(emulator("status", "--json").stdout)["running"] is False
+
+
+def test_a_program_run_by_exec_sees_the_emulator_and_owns_stdout(emulator) -> None:
+    code = "import os; print(os.environ['REQUESTS_CA_BUNDLE'])"
+    done = emulator("exec", "--", sys.executable, "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).is_file()
+    assert done.stderr.startswith("local emulator")
+
+
+def test_exec_ends_with_the_programs_own_exit_code(emulator) -> None:
+    code = "raise SystemExit(42)"
+    assert emulator("exec", "--", sys.executable, "-c", code).returncode == 42
+
+
+def test_a_program_that_does_not_exist_is_exit_5(emulator) -> None:
+    done = emulator("exec", "--", "no-such-program-anywhere")
+    assert done.returncode == 5
+    assert "no-such-program-anywhere" in done.stderr
+
+
+def test_the_secret_is_never_shown(emulator, tmp_path: Path) -> None:
+    shown = emulator("start", "--json").stdout + emulator("status", "--verbose").stdout
+    shown += emulator("logs").stdout
+    secret = json.loads((tmp_path / "state/emulator.json").read_text(encoding="utf-8"))
+    assert secret["client_secret"] not in shown
+    assert (tmp_path / "state/emulator.json").stat().st_mode & 0o077 == 0
+
+
+def test_reset_forgets_and_says_so(emulator) -> None:
+    emulator("start")
+    done = emulator("reset")
+    assert done.returncode == 0, done.stderr
+    assert "The emulator is empty." in done.stdout
+
+
+def test_the_emulator_is_refused_with_cloud_azure(emulator) -> None:
+    done = emulator("status", "--cloud", "azure")
+    assert done.returncode == 2
+    assert "--cloud local" in done.stderr
