@@ -26,6 +26,7 @@ from taxiops.workflows.documents import (
 from taxiops.workflows.rollout import connect_to
 from taxiops.workflows.source_code import read_revision
 
+OUTPUT = "report"
 SAMPLES = "samples.json"
 REPORT = Path("metrics") / "comparison.json"
 MODEL_ID = re.compile(r"/models/([^/]+)/versions/([^/]+)$")
@@ -113,6 +114,8 @@ def compare(settings: Settings, options: CompareOptions, progress: Progress) -> 
     if not options.wait:
         again = f"taxiops compare --job {job.name}"
         return CompareResult(job.name, None, "", None, None, job.studio_url, again)
+    if pipelines.output_job(document, OUTPUT) is None:
+        return without_report(connection, job, progress)
     return followed(connection, job, progress)
 
 
@@ -193,10 +196,23 @@ def local_data(data: str | None) -> pipelines.Document | None:
             hint="A path, azureml:NAME:VERSION, or a URI.",
             code="data-missing",
         )
-    if path.is_file() and path.stat().st_size == 0:
-        raise UsageError(f"--data {data}: the file is empty.", code="data-empty")
+    check_trips(path)
     kind = "uri_file" if path.is_file() else "uri_folder"
     return {"type": kind, "path": str(path.resolve())}
+
+
+def check_trips(path: Path) -> None:
+    """Refuse before the upload what the prepare step would refuse after it; reads headers only.
+
+    Raises UsageError naming the file and column.
+    """
+    from taxiops.steps.layouts import match_layout
+    from taxiops.steps.trips import column_names, readable, shown_name, trip_files
+
+    for file in trip_files(path)[0]:
+        name = shown_name(path, file)
+        with readable(name):
+            match_layout(name, column_names(file, name))
 
 
 def asset_data(connection: Connection, data: str) -> pipelines.Document:
@@ -236,17 +252,29 @@ def chosen(
     return Baseline(kind, version.name, version.version, reference)
 
 
-def followed(connection: Connection, job: JobView, progress: Progress) -> CompareResult:
-    """The finished job's report, downloaded, checked and rendered."""
+def without_report(connection: Connection, job: JobView, progress: Progress) -> CompareResult:
+    """The finished job of a pipeline that was stopped before it compares."""
+    waited(connection, job.name, progress)
+    again = "taxiops compare"
+    return CompareResult(job.name, None, "", None, None, job.studio_url, again)
+
+
+def waited(connection: Connection, job: str, progress: Progress) -> None:
+    """Until the job is over; an impatient operator is told how to come back to it."""
     try:
-        jobs.wait_for_job(connection, job.name, progress)
-        report = fetch_report(connection, job.name)
+        jobs.wait_for_job(connection, job, progress)
     except KeyboardInterrupt as error:
         raise Interrupted(
-            f"Interrupted; job {job.name} goes on.",
-            hint=f"taxiops compare --job {job.name}",
+            f"Interrupted; job {job} goes on.",
+            hint=f"taxiops compare --job {job}",
             code="interrupted",
         ) from error
+
+
+def followed(connection: Connection, job: JobView, progress: Progress) -> CompareResult:
+    """The finished job's report, downloaded, checked and rendered."""
+    waited(connection, job.name, progress)
+    report = fetch_report(connection, job.name)
     document = read_report(report)
     if document["job"]["name"] != job.name:
         raise EvidenceError(
@@ -273,7 +301,7 @@ def fetch_report(connection: Connection, job: str) -> Path:
     if target.exists():
         shutil.rmtree(target)
     with tempfile.TemporaryDirectory(prefix="taxiops-") as scratch:
-        found = jobs.download_output(connection, job, "report", Path(scratch))
+        found = jobs.download_output(connection, job, OUTPUT, Path(scratch))
         if not (found / REPORT).is_file():
             raise EvidenceError(
                 f"Job {job} wrote no {REPORT}.", hint="taxiops compare", code="report-missing"
