@@ -83,7 +83,12 @@ def compare(
     return Outcome(
         result,
         headline=headline(result.job_name, result.verdict),
-        blocks=blocks(result.report_document, result.report, result.studio_url),
+        blocks=blocks(
+            result.report_document,
+            result.report,
+            # The emulator has no studio for the link to lead to.
+            "" if session.settings.is_local else result.studio_url,
+        ),
         outputs={
             "job_name": result.job_name,
             "improved": "" if result.improved is None else str(result.improved).lower(),

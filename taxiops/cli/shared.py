@@ -206,9 +206,13 @@ def carry_out(
 
 def become(successor: Successor) -> NoReturn:
     """Replace this process by the program; raises NotFound or StepFailed when it cannot run."""
+    import signal
+
     from taxiops.errors import NotFound, StepFailed
 
     name = successor.arguments[0]
+    # Python ignores SIGPIPE, and what is ignored stays so in the program that follows.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         os.execvpe(name, list(successor.arguments), {**os.environ, **successor.environment})
     except FileNotFoundError as error:
