@@ -140,6 +140,7 @@ def test_every_imported_package_is_declared() -> None:
     requirements = (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["emulator"])
     declared = {requirement_name(requirement) for requirement in requirements}
     packages = packages_distributions()
+    missing = {}
     for name in sorted(imported_names()):
         top = name.split(".")[0]
         if top in sys.stdlib_module_names or top == "taxiops":
@@ -149,4 +150,6 @@ def test_every_imported_package_is_declared() -> None:
             providers = {"azure-ai-ml" if second == "ai" else f"azure-{second}"}
         else:
             providers = {provider.lower() for provider in packages[top]}
-        assert providers & declared, f"{name} comes from {sorted(providers)}, not in pyproject.toml"
+        if not providers & declared:
+            missing[name] = sorted(providers)
+    assert not missing, f"imported, but not in pyproject.toml: {missing}"
