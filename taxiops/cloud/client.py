@@ -78,6 +78,8 @@ def connect(cloud: str, env: str, settings: Settings | None = None) -> Connectio
 
 def prepare_process(environ: MutableMapping[str, str]) -> None:
     """What must be set before azure.ai.ml is imported: its polling, and no bars and asides."""
+    # A parent process may have named a cloud that only its own SDK knows.
+    os.environ.pop("AZUREML_CURRENT_CLOUD", None)
     for name, value in local.POLLING.items():
         environ.setdefault(name, value)
     environ.setdefault("TQDM_DISABLE", "1")
