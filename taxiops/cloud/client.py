@@ -89,7 +89,7 @@ def quiet_sdk() -> None:
     """Several loggers of the SDK have handlers and levels of their own, and write asides there."""
     for name in list(logging.Logger.manager.loggerDict):
         if name.startswith("azure."):
-            logging.getLogger(name).setLevel(logging.ERROR)
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def local_connection(settings: Settings, environment: EnvironmentSettings) -> Connection:

@@ -183,7 +183,7 @@ def with_inputs(document: Document, overrides: Mapping[str, str], path: Path) ->
     for name, value in overrides.items():
         if name not in inputs:
             raise UsageError(
-                f"--set {name}: the pipeline has no such input: {unknown('input', name, inputs)}.",
+                f"--set {name}: {unknown('pipeline input', name, inputs)}.",
                 hint=f"{path} has: {', '.join(sorted(inputs)) or 'none'}.",
                 code="pipeline-input",
             )

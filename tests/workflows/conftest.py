@@ -1,0 +1,106 @@
+"""A copy of the project with an emulator of its own, and models to roll out."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taxiops.cloud.client import Connection
+from taxiops.cloud.snapshot import code_snapshot
+from taxiops.config import Settings, load_settings
+from taxiops.workflows.compare import CompareOptions, CompareResult, compare
+from taxiops.workflows.decide_gate import decide_gate
+from taxiops.workflows.promote import PromoteResult, promote
+from taxiops.workflows.rollout import connect_to
+
+ROOT = Path(__file__).parents[2]
+PIPELINE = Path("pipelines/integration-compare-pipeline.yaml")
+
+
+def ignore(_: str) -> None:
+    """Progress that nobody reads."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A project folder, an emulator that ends with the tests, and an output folder."""
+
+    root: Path
+    state: Path
+    output: Path
+
+    def settings(self, env: str = "dev", *, endpoint: str = "", **rollout: Any) -> Settings:  # noqa: ANN401
+        """Settings of this world; `rollout` goes to [tool.taxiops.rollout]."""
+        environ = {
+            "TAXIOPS_ENV": env,
+            "TAXIOPS_EMULATOR_STATE": str(self.state),
+            "TAXIOPS_OUTPUT": str(self.output / (endpoint or env)),
+        }
+        if endpoint:
+            environ |= {"AML_DEV_ENDPOINT": endpoint, "AML_PROD_ENDPOINT": endpoint}
+        settings = load_settings({}, environ, self.root)
+        return replace(settings, tables={"gate": {}, "rollout": {"requests": 5, **rollout}})
+
+    def connect(self, env: str = "dev") -> Connection:
+        return connect_to(self.settings(env), env)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("world")
+    with code_snapshot(ROOT, ["components", "pipelines"]) as root:
+        (root / "pyproject.toml").write_text("[tool.taxiops]\n", encoding="utf-8")
+        made = World(root, folder / "emulator", folder / "artifacts")
+        program = [sys.executable, "-m", "taxiops.emulator"]
+        state = ["--state", str(made.state)]
+        owner = ["--owner-pid", str(os.getpid())]
+        subprocess.run([*program, "start", *state, *owner], check=True, capture_output=True)
+        yield made
+        subprocess.run([*program, "stop", *state], check=True, capture_output=True)
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """What was compared and promoted, and the settings whose output holds its files."""
+
+    settings: Settings
+    comparison: CompareResult
+    promotion: PromoteResult
+
+
+@pytest.fixture(scope="session")
+def promoting(world: World) -> Callable[..., Promoted]:
+    """Trains, compares, passes the gate by decree and promotes."""
+
+    def run(place: str, **inputs: str) -> Promoted:
+        settings = world.settings(endpoint=place)
+        options = CompareOptions(PIPELINE, overrides={"rows": "3000", **inputs})
+        comparison = compare(settings, options, ignore)
+        decide_gate(settings, None, True, "for the tests", "tests", ignore)
+        return Promoted(settings, comparison, promote(settings, None, ignore))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def first(promoting: Callable[..., Promoted]) -> Promoted:
+    """A weak model, promoted."""
+    return promoting("first", max_iter="10")
+
+
+@pytest.fixture(scope="session")
+def second(promoting: Callable[..., Promoted], first: Promoted) -> Promoted:
+    """Another model, promoted after it."""
+    return promoting("second", max_iter="25")
+
+
+@pytest.fixture
+def read() -> Callable[[Path], dict[str, Any]]:
+    """A JSON file's document."""
+    return lambda path: dict(json.loads(path.read_text(encoding="utf-8")))
