@@ -207,7 +207,7 @@ async def serve(state: Path, owner_pid: int | None) -> None:
         access_log=False,
         lifespan="off",
         ssl_certfile=str(state / "tls" / "server.pem"),
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=1,
         server_header=False,
     )
     server = uvicorn.Server(config)
@@ -216,6 +216,9 @@ async def serve(state: Path, owner_pid: int | None) -> None:
     write_ports(state, sockets)
     write_state(state, identity, addresses, authority)
     watcher = asyncio.create_task(watch_owner(server, owner_pid)) if owner_pid else None
+    # uvicorn raises the signal that stopped it again; there is still to clean up then.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     try:
         await server.serve(sockets=sockets[:2])
     finally:

@@ -1,6 +1,6 @@
 """Online deployments on the control plane: create, change, read, logs, delete."""
 
-from taxiops.emulator.api.endpoints import ENDPOINT, read_endpoint
+from taxiops.emulator.api.endpoints import ENDPOINT, json_object, read_endpoint
 from taxiops.emulator.api.operations import accepted, operation_headers
 from taxiops.emulator.api.wire import (
     Json,
@@ -14,12 +14,13 @@ from taxiops.emulator.api.wire import (
 from taxiops.emulator.api.workspaces import read_workspace
 from taxiops.emulator.context import Emulator
 from taxiops.emulator.state.assets import Unresolved
-from taxiops.emulator.state.deployments import InUse
-from taxiops.emulator.state.traffic import NAME
+from taxiops.emulator.state.deployment_rules import BadDeployment, checked_deployment
+from taxiops.emulator.state.deployments import Busy, InUse, Missing
+from taxiops.emulator.state.traffic import NAME, NAME_RULE
 
 routes = Routes()
 DEPLOYMENT = ENDPOINT + "/deployments/{deployment}"
-BUSY = frozenset({"Creating", "Updating", "Deleting"})
+SHOWN_LINES, MOST_LINES = 500, 100_000
 
 
 def read_deployment(emulator: Emulator, request: Request) -> Json:
@@ -46,36 +47,51 @@ def get(emulator: Emulator, request: Request) -> Response:
 
 @routes.add("PUT", DEPLOYMENT)
 def put(emulator: Emulator, request: Request) -> Response:
-    endpoint = read_endpoint(emulator, request)
-    scope, name = request.workspace_scope, request.params["deployment"].lower()
-    body = request.json()
-    properties = body.get("properties")
-    if not isinstance(properties, dict):
-        raise bad_request("The body has no properties.")
+    name = request.params["deployment"].lower()
     if not NAME.fullmatch(name):
-        raise bad_request(
-            f"The deployment name {name!r} must have 3-32 letters, digits and dashes."
-        )
-    present = emulator.deployments.deployment(scope, endpoint["name"], name)
-    if present and present["state"] in BUSY:
-        raise conflict(f"Cannot create a deployment in {present['state']} provisioning state.")
-    model = properties.get("model")
-    if model:
-        try:
-            emulator.assets.find(model, scope, "model")
-        except Unresolved as error:
-            raise bad_request(str(error), "BadArgument") from error
-    document = {
-        "location": body.get("location"),
-        "tags": body.get("tags") or {},
-        "sku": body.get("sku") or {"name": "Default", "capacity": 1},
-        "kind": body.get("kind"),
-        "properties": properties,
-    }
-    operation = emulator.deployments.put_deployment(scope, endpoint["name"], name, document)
-    stored = emulator.deployments.deployment(scope, endpoint["name"], name) or {}
+        raise bad_request(f"The deployment name {name!r} {NAME_RULE}.", "InvalidName")
+    return apply_document(emulator, request, request.json())
+
+
+@routes.add("PATCH", DEPLOYMENT)
+def patch(emulator: Emulator, request: Request) -> Response:
+    """Azure lets tags and the number of instances be patched."""
+    present, body = read_deployment(emulator, request), request.json()
+    changed = {each: present[each] for each in ("location", "kind", "properties", "tags")}
+    if "tags" in body:
+        changed["tags"] = body["tags"]
+    changed["sku"] = {**present["sku"], **json_object(body, "sku")}
+    return apply_document(emulator, request, changed, present_status=202)
+
+
+def apply_document(
+    emulator: Emulator, request: Request, body: Json, present_status: int = 200
+) -> Response:
+    """Begin to provision what the body says."""
+    endpoint = read_endpoint(emulator, request)["name"]
+    scope, name = request.workspace_scope, request.params["deployment"].lower()
+    is_new = emulator.deployments.deployment(scope, endpoint, name) is None
+    try:
+        document = checked_deployment(body)
+        check_references(emulator, scope, document["properties"])
+        operation = emulator.deployments.put_deployment(scope, endpoint, name, document)
+    except (BadDeployment, Unresolved) as error:
+        raise bad_request(str(error), "BadArgument") from error
+    except Missing as error:
+        raise not_found(str(error)) from error
+    except Busy as error:
+        raise conflict(str(error)) from error
     headers = operation_headers(emulator, operation)
-    return Response(200 if present else 201, rest(emulator, request, stored), headers)
+    shown = rest(emulator, request, read_deployment(emulator, request))
+    return Response(201 if is_new else present_status, shown, headers)
+
+
+def check_references(emulator: Emulator, scope: str, properties: Json) -> None:
+    """Raises Unresolved for a model or code that does not exist."""
+    if model := properties.get("model"):
+        emulator.assets.find(model, scope, "model")
+    if code := (properties.get("codeConfiguration") or {}).get("codeId"):
+        emulator.assets.find(code, scope, "code")
 
 
 @routes.add("DELETE", DEPLOYMENT)
@@ -88,17 +104,21 @@ def delete(emulator: Emulator, request: Request) -> Response:
         )
     except InUse as error:
         raise bad_request(str(error), "DeploymentHasTraffic") from error
+    except Busy as error:
+        raise conflict(str(error)) from error
     return accepted(emulator, operation) if operation else Response(204)
 
 
 @routes.add("POST", DEPLOYMENT + "/getLogs")
 def get_logs(emulator: Emulator, request: Request) -> Response:
     endpoint, stored = read_endpoint(emulator, request), read_deployment(emulator, request)
-    lines = request.json().get("tail") or 500
-    if not isinstance(lines, int) or lines < 1:
-        raise bad_request("tail must be a positive whole number.")
+    body = request.json()
+    lines = body.get("tail") or SHOWN_LINES
+    if isinstance(lines, bool) or not isinstance(lines, int) or not 0 < lines <= MOST_LINES:
+        raise bad_request(f"tail must be a whole number from 1 to {MOST_LINES}.")
+    container = str(body.get("containerType") or "")
     text = emulator.deployments.log_text(
-        request.workspace_scope, endpoint["name"], stored["name"], lines
+        request.workspace_scope, endpoint["name"], stored["name"], container, lines
     )
     return Response(body={"content": text})
 

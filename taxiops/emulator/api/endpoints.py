@@ -1,4 +1,4 @@
-"""Online endpoints on the control plane: create, read, traffic, keys, delete."""
+"""Online endpoints on the control plane: create, change, read, traffic, keys, delete."""
 
 from taxiops.emulator.api.operations import accepted
 from taxiops.emulator.api.wire import (
@@ -8,15 +8,19 @@ from taxiops.emulator.api.wire import (
     Response,
     Routes,
     bad_request,
+    conflict,
     not_found,
 )
 from taxiops.emulator.api.workspaces import read_workspace
 from taxiops.emulator.context import Emulator
 from taxiops.emulator.identity import TOKEN_VALID_S, issue_token, now_s
-from taxiops.emulator.state.traffic import NAME, BadTraffic, checked_mirror, checked_traffic
+from taxiops.emulator.state.deployments import Busy
+from taxiops.emulator.state.routing import token_audience
+from taxiops.emulator.state.traffic import NAME, NAME_RULE, BadTraffic
 
 routes = Routes()
 ENDPOINT = WORKSPACE + "/onlineEndpoints/{endpoint}"
+AUTH_MODES = frozenset({"key", "amltoken", "aadtoken"})
 
 
 def read_endpoint(emulator: Emulator, request: Request) -> Json:
@@ -26,6 +30,16 @@ def read_endpoint(emulator: Emulator, request: Request) -> Json:
     if stored is None:
         raise not_found(f"Online endpoint '{request.params['endpoint']}' was not found.")
     return stored
+
+
+def json_object(body: Json, name: str) -> Json:
+    """A member of a body that must be an object; empty when absent. Raises AzureError 400."""
+    value = body.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise bad_request(f"{name} must be an object.")
+    return value
 
 
 @routes.add("GET", WORKSPACE + "/onlineEndpoints")
@@ -47,39 +61,55 @@ def put(emulator: Emulator, request: Request) -> Response:
     workspace = read_workspace(emulator, request)
     scope, name = request.workspace_scope, request.params["endpoint"].lower()
     body = request.json()
-    properties = body.get("properties")
-    if not isinstance(properties, dict):
+    properties = json_object(body, "properties")
+    if not properties:
         raise bad_request("The body has no properties.")
     if not NAME.fullmatch(name):
-        raise bad_request(f"The endpoint name {name!r} must have 3-32 letters, digits and dashes.")
-    existing = {each["name"] for each in emulator.deployments.deployments(scope, name)}
-    try:
-        traffic = checked_traffic(properties.get("traffic"), existing)
-        mirror = checked_mirror(properties.get("mirrorTraffic"), traffic, existing)
-    except BadTraffic as error:
-        raise bad_request(str(error), "InvalidTraffic") from error
-    present = emulator.deployments.endpoint(scope, name)
+        raise bad_request(f"The endpoint name {name!r} {NAME_RULE}.", "InvalidName")
+    if str(properties.get("authMode") or "Key").lower() not in AUTH_MODES:
+        raise bad_request(f"There is no authMode {properties['authMode']!r}.")
+    given = json_object(properties, "keys")
+    if not all(isinstance(each, str | None) for each in given.values()):
+        raise bad_request("keys must be text.")
     document = {
         "location": body.get("location"),
-        "tags": body.get("tags") or {},
+        "tags": json_object(body, "tags"),
         "kind": body.get("kind"),
         "identity": body.get("identity") or {"type": "SystemAssigned"},
-        "properties": {**properties, "traffic": traffic, "mirrorTraffic": mirror},
+        "properties": properties,
     }
-    stored = emulator.deployments.put_endpoint(scope, name, document)
+    present = emulator.deployments.endpoint(scope, name)
+    try:
+        stored = emulator.deployments.put_endpoint(scope, name, document)
+    except BadTraffic as error:
+        raise bad_request(str(error), "InvalidTraffic") from error
+    except Busy as error:
+        raise conflict(str(error)) from error
     return Response(200 if present else 201, rest(emulator, workspace, stored))
+
+
+@routes.add("PATCH", ENDPOINT)
+def patch(emulator: Emulator, request: Request) -> Response:
+    """Azure lets only tags and identity be patched."""
+    workspace, stored = read_workspace(emulator, request), read_endpoint(emulator, request)
+    body = request.json()
+    changes: Json = {}
+    if "tags" in body:
+        changes["tags"] = json_object(body, "tags")
+    if body.get("identity"):
+        changes["identity"] = json_object(body, "identity")
+    stored = emulator.deployments.change_endpoint(request.workspace_scope, stored["name"], changes)
+    return Response(200, rest(emulator, workspace, stored))
 
 
 @routes.add("DELETE", ENDPOINT)
 def delete(emulator: Emulator, request: Request) -> Response:
+    """With all of its deployments."""
     read_workspace(emulator, request)
-    if not emulator.deployments.delete_endpoint(
+    operation = emulator.deployments.delete_endpoint(
         request.workspace_scope, request.params["endpoint"].lower()
-    ):
-        return Response(204)
-    operation = emulator.operations.start()
-    emulator.operations.succeed(operation)
-    return accepted(emulator, operation)
+    )
+    return accepted(emulator, operation) if operation else Response(204)
 
 
 @routes.add("POST", ENDPOINT + "/listKeys")
@@ -89,6 +119,7 @@ def list_keys(emulator: Emulator, request: Request) -> Response:
 
 @routes.add("POST", ENDPOINT + "/regenerateKeys")
 def regenerate_keys(emulator: Emulator, request: Request) -> Response:
+    """The client's own keyValue is the current key, so it is not looked at."""
     stored = read_endpoint(emulator, request)
     kind = str(request.json().get("keyType", "Primary")).lower()
     if kind not in {"primary", "secondary"}:
@@ -101,11 +132,11 @@ def regenerate_keys(emulator: Emulator, request: Request) -> Response:
 
 @routes.add("POST", ENDPOINT + "/token")
 def token(emulator: Emulator, request: Request) -> Response:
-    read_endpoint(emulator, request)
+    """A token for an endpoint whose authMode is AMLToken."""
+    audience = token_audience(read_endpoint(emulator, request)["path"])
     now = now_s()
-    access = issue_token(emulator.identity, "https://ml.azure.com", emulator.addresses.arm, now)
     body = {
-        "accessToken": access,
+        "accessToken": issue_token(emulator.identity, audience, emulator.addresses.arm, now),
         "tokenType": "Bearer",
         "expiryTimeUtc": int(now) + TOKEN_VALID_S,
         "refreshAfterTimeUtc": int(now) + TOKEN_VALID_S // 2,
@@ -114,9 +145,10 @@ def token(emulator: Emulator, request: Request) -> Response:
 
 
 def rest(emulator: Emulator, workspace: Json, stored: Json) -> Json:
+    """As Azure shows it; keys never."""
     properties = {k: v for k, v in stored["properties"].items() if k != "keys"}
     properties |= {
-        "provisioningState": "Succeeded",
+        "provisioningState": stored["state"],
         "scoringUri": f"{emulator.addresses.scoring}{stored['path']}/score",
         "swaggerUri": f"{emulator.addresses.scoring}{stored['path']}/swagger.json",
     }

@@ -36,6 +36,10 @@ class Operations:
     def get(self, operation: str) -> dict[str, Any] | None:
         return self._store.get(KIND, SCOPE, operation)
 
+    def resume(self, operation: str) -> None:
+        """Put an operation back in progress: what it stands for goes on after a restart."""
+        self._store.put(KIND, SCOPE, operation, {"name": operation, "status": "InProgress"})
+
     def recover(self) -> None:
         """Fail what was in progress when the emulator stopped."""
         for document in self._store.all(KIND, SCOPE):

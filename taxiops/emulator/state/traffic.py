@@ -5,6 +5,10 @@ from collections.abc import Collection, Mapping
 
 # Azure Machine Learning limits for managed online endpoints and deployments.
 NAME = re.compile(r"[a-zA-Z](?:[a-zA-Z0-9]|-(?=[a-zA-Z0-9])){2,31}")
+NAME_RULE = (
+    "must have 3-32 letters, digits and single dashes, begin with a letter and end with a "
+    "letter or digit"
+)
 MOST_MIRRORED_PERCENT = 50
 
 
@@ -41,6 +45,7 @@ def checked_mirror(
 
 
 def percents(given: object, deployments: Collection[str], what: str) -> dict[str, int]:
+    """Whole percents by lower-cased name, each of an existing deployment. Raises BadTraffic."""
     if given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -52,5 +57,7 @@ def percents(given: object, deployments: Collection[str], what: str) -> dict[str
             raise BadTraffic(f"The {what} of {name} must be a whole number from 0 to 100.")
         if lower not in deployments:
             raise BadTraffic(f"The {what} names the deployment {name}, which does not exist.")
+        if lower in result:
+            raise BadTraffic(f"The {what} names the deployment {lower} twice.")
         result[lower] = percent
     return result
