@@ -15,7 +15,7 @@ from taxiops.emulator.api.workspaces import read_workspace
 from taxiops.emulator.context import Emulator
 from taxiops.emulator.state.assets import Unresolved
 from taxiops.emulator.state.deployment_rules import BadDeployment, checked_deployment
-from taxiops.emulator.state.deployments import Busy, InUse, Missing
+from taxiops.emulator.state.endpoint_documents import Busy, InUse, Missing
 from taxiops.emulator.state.traffic import NAME, NAME_RULE
 
 routes = Routes()
@@ -27,7 +27,9 @@ def read_deployment(emulator: Emulator, request: Request) -> Json:
     """The stored deployment of the path. Raises AzureError 404."""
     endpoint = read_endpoint(emulator, request)
     name = request.params["deployment"].lower()
-    stored = emulator.deployments.deployment(request.workspace_scope, endpoint["name"], name)
+    stored = emulator.deployments.documents.deployment(
+        request.workspace_scope, endpoint["name"], name
+    )
     if stored is None:
         raise not_found(f"Online deployment '{name}' was not found in '{endpoint['name']}'.")
     return stored
@@ -36,7 +38,7 @@ def read_deployment(emulator: Emulator, request: Request) -> Json:
 @routes.add("GET", ENDPOINT + "/deployments")
 def list_deployments(emulator: Emulator, request: Request) -> Response:
     endpoint = read_endpoint(emulator, request)
-    found = emulator.deployments.deployments(request.workspace_scope, endpoint["name"])
+    found = emulator.deployments.documents.deployments(request.workspace_scope, endpoint["name"])
     return Response(body={"value": [rest(emulator, request, each) for each in found]})
 
 
@@ -70,11 +72,11 @@ def apply_document(
     """Begin to provision what the body says."""
     endpoint = read_endpoint(emulator, request)["name"]
     scope, name = request.workspace_scope, request.params["deployment"].lower()
-    is_new = emulator.deployments.deployment(scope, endpoint, name) is None
+    is_new = emulator.deployments.documents.deployment(scope, endpoint, name) is None
     try:
         document = checked_deployment(body)
         check_references(emulator, scope, document["properties"])
-        operation = emulator.deployments.put_deployment(scope, endpoint, name, document)
+        operation = emulator.deployments.put_deployment((scope, endpoint, name), document)
     except (BadDeployment, Unresolved) as error:
         raise bad_request(str(error), "BadArgument") from error
     except Missing as error:
@@ -99,9 +101,8 @@ def delete(emulator: Emulator, request: Request) -> Response:
     endpoint = read_endpoint(emulator, request)
     name = request.params["deployment"].lower()
     try:
-        operation = emulator.deployments.delete_deployment(
-            request.workspace_scope, endpoint["name"], name
-        )
+        key = (request.workspace_scope, endpoint["name"], name)
+        operation = emulator.deployments.delete_deployment(key)
     except InUse as error:
         raise bad_request(str(error), "DeploymentHasTraffic") from error
     except Busy as error:
@@ -117,9 +118,8 @@ def get_logs(emulator: Emulator, request: Request) -> Response:
     if isinstance(lines, bool) or not isinstance(lines, int) or not 0 < lines <= MOST_LINES:
         raise bad_request(f"tail must be a whole number from 1 to {MOST_LINES}.")
     container = str(body.get("containerType") or "")
-    text = emulator.deployments.log_text(
-        request.workspace_scope, endpoint["name"], stored["name"], container, lines
-    )
+    key = (request.workspace_scope, endpoint["name"], stored["name"])
+    text = emulator.deployments.log_text(key, container, lines)
     return Response(body={"content": text})
 
 

@@ -14,7 +14,7 @@ from taxiops.emulator.api.wire import (
 from taxiops.emulator.api.workspaces import read_workspace
 from taxiops.emulator.context import Emulator
 from taxiops.emulator.identity import TOKEN_VALID_S, issue_token, now_s
-from taxiops.emulator.state.deployments import Busy
+from taxiops.emulator.state.endpoint_documents import Busy
 from taxiops.emulator.state.routing import token_audience
 from taxiops.emulator.state.traffic import NAME, NAME_RULE, BadTraffic
 
@@ -26,7 +26,7 @@ AUTH_MODES = frozenset({"key", "amltoken", "aadtoken"})
 def read_endpoint(emulator: Emulator, request: Request) -> Json:
     """The stored endpoint of the path. Raises AzureError 404."""
     name = request.params["endpoint"].lower()
-    stored = emulator.deployments.endpoint(request.workspace_scope, name)
+    stored = emulator.deployments.documents.endpoint(request.workspace_scope, name)
     if stored is None:
         raise not_found(f"Online endpoint '{request.params['endpoint']}' was not found.")
     return stored
@@ -45,7 +45,7 @@ def json_object(body: Json, name: str) -> Json:
 @routes.add("GET", WORKSPACE + "/onlineEndpoints")
 def list_endpoints(emulator: Emulator, request: Request) -> Response:
     workspace = read_workspace(emulator, request)
-    found = emulator.deployments.endpoints(request.workspace_scope)
+    found = emulator.deployments.documents.endpoints(request.workspace_scope)
     return Response(body={"value": [rest(emulator, workspace, each) for each in found]})
 
 
@@ -78,7 +78,7 @@ def put(emulator: Emulator, request: Request) -> Response:
         "identity": body.get("identity") or {"type": "SystemAssigned"},
         "properties": properties,
     }
-    present = emulator.deployments.endpoint(scope, name)
+    present = emulator.deployments.documents.endpoint(scope, name)
     try:
         stored = emulator.deployments.put_endpoint(scope, name, document)
     except BadTraffic as error:
@@ -98,7 +98,8 @@ def patch(emulator: Emulator, request: Request) -> Response:
         changes["tags"] = json_object(body, "tags")
     if body.get("identity"):
         changes["identity"] = json_object(body, "identity")
-    stored = emulator.deployments.change_endpoint(request.workspace_scope, stored["name"], changes)
+    scope, name = request.workspace_scope, stored["name"]
+    stored = emulator.deployments.documents.change_endpoint(scope, name, changes)
     return Response(200, rest(emulator, workspace, stored))
 
 
