@@ -84,13 +84,14 @@ def validate_documents(root: Path, progress: Progress) -> tuple[str, ...]:
     """Check every pipeline and component below `root`; gives their names."""
 
     checked = []
+    # Components first: a pipeline's error would name only the pipeline.
+    for path in sorted((root / "components").glob("*.y*ml")):
+        jobs.load_component(path)
+        checked.append(path)
     for path in sorted((root / "pipelines").glob("*.y*ml")):
         document = read_yaml(path)
         check_pipeline(document, path)
         jobs.load_pipeline(to_text(document), path)
-        checked.append(path)
-    for path in sorted((root / "components").glob("*.y*ml")):
-        jobs.load_component(path)
         checked.append(path)
     names = tuple(path.relative_to(root).as_posix() for path in checked)
     progress(f"valid: {', '.join(names) or 'nothing to check'}")

@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from taxiops.cloud import models
 from taxiops.cloud.client import Connection
+from taxiops.cloud.models import ModelVersion
 from taxiops.cloud.snapshot import code_snapshot
 from taxiops.config import Settings, load_settings
+from taxiops.workflows import promote as promote_module
 from taxiops.workflows.compare import CompareOptions, CompareResult, compare
 from taxiops.workflows.decide_gate import decide_gate
 from taxiops.workflows.promote import PromoteResult, promote
@@ -35,7 +38,7 @@ class World:
     state: Path
     output: Path
 
-    def settings(self, env: str = "dev", *, endpoint: str = "", **rollout: Any) -> Settings:  # noqa: ANN401
+    def settings(self, env: str = "dev", *, endpoint: str = "", **rollout: Any) -> Settings:
         """Settings of this world; `rollout` goes to [tool.taxiops.rollout]."""
         environ = {
             "TAXIOPS_ENV": env,
@@ -67,37 +70,51 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @dataclass(frozen=True)
 class Promoted:
-    """What was compared and promoted, and the settings whose output holds its files."""
+    """What was compared and promoted, and the settings whose output holds its files.
+
+    left: what the registry held of it after a promotion that died before its tags, if one did.
+    """
 
     settings: Settings
     comparison: CompareResult
     promotion: PromoteResult
+    left: ModelVersion | None = None
+
+
+def compared(settings: Settings, **inputs: str) -> CompareResult:
+    """A job that is submitted, left alone, come back to, and passed by decree."""
+    options = CompareOptions(PIPELINE, overrides={"rows": "3000", **inputs}, wait=False)
+    left = compare(settings, options, ignore)
+    assert (left.verdict, left.report) == ("", None)
+    assert left.next_command == f"taxiops compare --job {left.job_name}"
+    comparison = compare(settings, CompareOptions(PIPELINE, job=left.job_name), ignore)
+    decide_gate(settings, None, True, "for the tests", "tests", ignore)
+    return comparison
 
 
 @pytest.fixture(scope="session")
-def promoting(world: World) -> Callable[..., Promoted]:
-    """Trains, compares, passes the gate by decree and promotes."""
-
-    def run(place: str, **inputs: str) -> Promoted:
-        settings = world.settings(endpoint=place)
-        options = CompareOptions(PIPELINE, overrides={"rows": "3000", **inputs})
-        comparison = compare(settings, options, ignore)
-        decide_gate(settings, None, True, "for the tests", "tests", ignore)
-        return Promoted(settings, comparison, promote(settings, None, ignore))
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def first(promoting: Callable[..., Promoted]) -> Promoted:
+def first(world: World) -> Promoted:
     """A weak model, promoted."""
-    return promoting("first", max_iter="10")
+    settings = world.settings(endpoint="first")
+    comparison = compared(settings, max_iter="10")
+    return Promoted(settings, comparison, promote(settings, None, ignore))
 
 
 @pytest.fixture(scope="session")
-def second(promoting: Callable[..., Promoted], first: Promoted) -> Promoted:
-    """Another model, promoted after it."""
-    return promoting("second", max_iter="25")
+def second(world: World, first: Promoted) -> Promoted:
+    """Another model, promoted after it, in two attempts: the first died before the tags."""
+    settings = world.settings(endpoint="second")
+    comparison = compared(settings, max_iter="25")
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(promote_module, "tag_and_seal", die)
+        with pytest.raises(KeyboardInterrupt):
+            promote(settings, None, ignore)
+    left = models.list_versions(world.connect().registry, first.promotion.name)[0]
+    return Promoted(settings, comparison, promote(settings, None, ignore), left)
 
 
 @pytest.fixture

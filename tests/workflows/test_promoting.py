@@ -1,0 +1,157 @@
+"""Comparing and promoting: only the compared model, only after the gate, and only once."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from taxiops.cloud import models
+from taxiops.domain.evidence import problems_of_tags
+from taxiops.domain.outcome_files import parse_promotion, parse_verdict
+from taxiops.errors import EvidenceError, StepFailed, UsageError
+from taxiops.workflows.compare import CompareOptions, compare
+from taxiops.workflows.decide_gate import decide_gate
+from taxiops.workflows.promote import promote
+
+if TYPE_CHECKING:
+    from conftest import Promoted, World
+
+PIPELINE = Path("pipelines/integration-compare-pipeline.yaml")
+Read = Callable[[Path], dict[str, Any]]
+
+
+def ignore(_: str) -> None:
+    """Progress that nobody reads."""
+
+
+def test_the_report_is_rendered_where_it_was_fetched(first: "Promoted") -> None:
+    report = first.comparison.report
+    assert report is not None
+    folder = report.parent.parent
+    assert {"report.html", "report.md", "plots", "metrics"} <= {p.name for p in folder.iterdir()}
+
+
+def test_a_promoted_version_carries_its_sealed_evidence(
+    world: "World", first: "Promoted", read: Read
+) -> None:
+    promotion = first.promotion
+    parse_promotion(read(first.settings.output / "promote" / "promotion.json"))
+    found = models.read_version(world.connect().registry, promotion.name, promotion.version)
+    assert found is not None
+    assert problems_of_tags(found.tags) == []
+    assert found.tags["comparison_run"] == first.comparison.job_name
+    assert found.tags["overridden_by"] == "tests"
+
+
+def test_promoting_again_changes_nothing(world: "World", first: "Promoted") -> None:
+    before = models.list_versions(world.connect().registry, first.promotion.name)
+    again = promote(first.settings, None, ignore)
+    assert (again.already_promoted, again.version) == (True, first.promotion.version)
+    assert models.list_versions(world.connect().registry, first.promotion.name) == before
+
+
+def test_a_later_promotion_takes_the_next_number(first: "Promoted", second: "Promoted") -> None:
+    assert int(second.promotion.version) == int(first.promotion.version) + 1
+    assert second.promotion.sha256 != first.promotion.sha256
+
+
+def test_the_serving_or_newest_version_is_the_baseline(
+    first: "Promoted", second: "Promoted"
+) -> None:
+    kinds = [
+        (each.comparison.report_document or {})["baseline"]["kind"] for each in (first, second)
+    ]
+    assert kinds == ["naive", "registry"]
+
+
+def test_a_promotion_that_died_before_its_tags_is_completed(
+    first: "Promoted", second: "Promoted"
+) -> None:
+    assert second.left is not None
+    assert second.left.version != first.promotion.version
+    assert problems_of_tags(second.left.tags)
+    assert second.promotion.version == second.left.version
+    assert problems_of_tags(second.promotion.tags) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda d: d.update(improved=not d["improved"]),
+        lambda d: d["metrics"]["mae"].update(candidate=0.0),
+        lambda d: d["candidate"].update(sha256=f"sha256:{'0' * 64}"),
+        lambda d: d["metrics"].pop("mae"),
+    ],
+    ids=["flag", "figure", "digest", "missing"],
+)
+def test_a_report_edited_by_hand_is_not_promoted(
+    first: "Promoted", read: Read, tmp_path: Path, damage: Callable[[dict[str, Any]], object]
+) -> None:
+    assert first.comparison.report is not None
+    document = read(first.comparison.report)
+    damage(document)
+    edited = tmp_path / "comparison.json"
+    edited.write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(EvidenceError):
+        promote(first.settings, edited, ignore)
+
+
+def test_another_models_bytes_are_not_promoted(
+    first: "Promoted", read: Read, tmp_path: Path
+) -> None:
+    """Report and verdict agree with each other, but the job holds another model."""
+    assert first.comparison.report is not None
+    document = read(first.comparison.report)
+    document["candidate"]["sha256"] = f"sha256:{'0' * 64}"
+    edited = tmp_path / "comparison.json"
+    edited.write_text(json.dumps(document), encoding="utf-8")
+    verdict = first.settings.output / "gate" / "verdict.json"
+    kept = verdict.read_text(encoding="utf-8")
+    try:
+        decide_gate(first.settings, edited, True, "forged", "tests", ignore)
+        with pytest.raises(EvidenceError, match="not the one that was compared"):
+            promote(first.settings, edited, ignore)
+    finally:
+        verdict.write_text(kept, encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"schema_version": 1, "a": NaN}', "[]", "{}"])
+def test_the_gate_refuses_what_is_no_report(world: "World", tmp_path: Path, text: str) -> None:
+    path = tmp_path / "comparison.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError):
+        decide_gate(world.settings(), path, False, "", "tests", ignore)
+
+
+def test_a_verdict_says_who_overrode_it(first: "Promoted", read: Read) -> None:
+    verdict = parse_verdict(read(first.settings.output / "gate" / "verdict.json"))
+    assert verdict.passed
+    assert verdict.overridden_by in ("tests", "")
+
+
+def test_a_failing_step_shows_the_end_of_its_log(world: "World") -> None:
+    options = CompareOptions(PIPELINE, overrides={"rows": "500", "max_iter": "0"})
+    with pytest.raises(StepFailed, match="TrainTaxiFare") as caught:
+        compare(world.settings(endpoint="failing"), options, ignore)
+    assert "max_iter" in caught.value.why
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("empty.csv", "", "empty"),
+        ("nofare.csv", "lpepPickupDatetime,tripDistance\n2016-01-01,1\n", "fare"),
+        ("other.csv", "a,b\n1,2\n", "unknown layout"),
+        ("broken.parquet", "PAR1", "cannot be read"),
+        ("notes.txt", "hello", "neither CSV nor Parquet"),
+    ],
+)
+def test_bad_trips_are_refused_before_anything_is_submitted(
+    world: "World", tmp_path: Path, name: str, text: str, told: str
+) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    options = CompareOptions(PIPELINE, data=str(tmp_path / name))
+    with pytest.raises(UsageError, match=told):
+        compare(world.settings(), options, ignore)
