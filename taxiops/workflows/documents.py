@@ -1,9 +1,10 @@
 """Our JSON files: written atomically, read with suspicion; knows no particular file."""
 
+import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,18 +64,18 @@ def write_document(path: Path, document: Mapping[str, Any]) -> None:
     Raises UsageError when the folder cannot be written.
     """
     text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
-        ) as draft:
-            draft.write(text)
-            draft.flush()
-            os.fsync(draft.fileno())
-        Path(draft.name).chmod(0o644)
-        Path(draft.name).replace(path)
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
         sync_folder(path.parent)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
         raise UsageError(
             f"{path}: cannot be written: {error.strerror}.",
             hint="Check TAXIOPS_OUTPUT and the folder's permissions.",
