@@ -2,15 +2,20 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taxiops.cloud.failures import TRANSIENT_CODES, azure_errors
 from taxiops.cloud.scoring import Scorer
 from taxiops.cloud.silence import aloud, sdk_silenced
-from taxiops.cloud.words import plain_word
+from taxiops.cloud.views import (
+    EndpointView,
+    SlotSpec,
+    SlotView,
+    endpoint_view,
+    nonzero,
+    slot_view,
+)
 from taxiops.errors import Conflict, NotFound, StepFailed, StillRunning, TaxiopsError
 
 if TYPE_CHECKING:
@@ -31,60 +36,6 @@ CONTAINERS = ("inference-server", "storage-initializer")
 LOG_LINES = 400
 # The SDK mixes these into the properties it reads; they are the service's, not ours to write.
 READ_ONLY_PROPERTIES = ("createdBy", "createdAt", "lastModifiedAt")
-
-
-@dataclass(frozen=True)
-class SlotView:
-    """A deployment as the service shows it. `state`: provisioning state, such as Succeeded."""
-
-    name: str
-    model: str
-    state: str
-    tags: Mapping[str, str]
-    instance_type: str
-    instance_count: int
-    created_at: str
-
-    @property
-    def is_healthy(self) -> bool:
-        return self.state.lower() == "succeeded"
-
-
-@dataclass(frozen=True)
-class EndpointView:
-    """An endpoint as the service shows it. traffic and mirror: slot -> percent, zeros included."""
-
-    name: str
-    traffic: Mapping[str, int]
-    mirror: Mapping[str, int]
-    tags: Mapping[str, str]
-    state: str
-    scoring_uri: str
-    auth_mode: str
-    slots: Mapping[str, SlotView] = field(default_factory=dict)
-
-    @property
-    def live_traffic(self) -> dict[str, int]:
-        """The slots that get requests."""
-        return {slot: percent for slot, percent in self.traffic.items() if percent}
-
-
-@dataclass(frozen=True)
-class SlotSpec:
-    """A deployment to create. `model` is a registry reference; `code` the folder to upload."""
-
-    name: str
-    model: str
-    code: Path
-    scoring_script: str
-    image: str
-    conda_file: Path
-    variables: Mapping[str, str]
-    tags: Mapping[str, str]
-    instance_type: str
-    instance_count: int
-    request_timeout_ms: int
-    max_concurrent_requests: int
 
 
 def read_endpoint(connection: "Connection", name: str = "") -> EndpointView | None:
@@ -119,37 +70,6 @@ def require_endpoint(connection: "Connection") -> EndpointView:
             code="endpoint-missing",
         )
     return endpoint
-
-
-def slot_view(deployment: Any) -> SlotView:  # noqa: ANN401 - the SDK has no types
-    properties = deployment.properties or {}
-    return SlotView(
-        name=str(deployment.name).lower(),
-        model=str(deployment.model or ""),
-        state=plain_word(deployment.provisioning_state),
-        tags={str(key): str(value) for key, value in (deployment.tags or {}).items()},
-        instance_type=str(deployment.instance_type or ""),
-        instance_count=int(deployment.instance_count or 0),
-        created_at=str(properties.get("createdAt", "")),
-    )
-
-
-def endpoint_view(endpoint: Any, slots: Mapping[str, SlotView]) -> EndpointView:  # noqa: ANN401
-    traffic = whole_percents(endpoint.traffic)
-    return EndpointView(
-        name=str(endpoint.name),
-        traffic={**dict.fromkeys(slots, 0), **traffic},
-        mirror=whole_percents(endpoint.mirror_traffic),
-        tags={str(key): str(value) for key, value in (endpoint.tags or {}).items()},
-        state=plain_word(endpoint.provisioning_state),
-        scoring_uri=str(endpoint.scoring_uri or ""),
-        auth_mode=str(endpoint.auth_mode or ""),
-        slots=slots,
-    )
-
-
-def whole_percents(traffic: Mapping[str, Any] | None) -> dict[str, int]:
-    return {str(slot).lower(): int(percent) for slot, percent in (traffic or {}).items()}
 
 
 def create_endpoint(
@@ -220,10 +140,6 @@ def check_unchanged(expected: EndpointView, found: EndpointView) -> None:
             hint="taxiops traffic show",
             code="endpoint-changed",
         )
-
-
-def nonzero(shares: Mapping[str, int]) -> dict[str, int]:
-    return {slot.lower(): percent for slot, percent in shares.items() if percent}
 
 
 def read_back(

@@ -9,6 +9,7 @@ from typing import Any
 
 from taxiops.cloud import endpoints, models
 from taxiops.cloud.client import Connection
+from taxiops.cloud.views import EndpointView
 from taxiops.config import DEV, PROD, Settings
 from taxiops.domain.outcome_files import CleanedVersion, CleanupReport
 from taxiops.domain.retention import (
@@ -256,7 +257,7 @@ def clean_up_deployment(
     )
 
 
-def check_idle(endpoint: endpoints.EndpointView, slot: str) -> None:
+def check_idle(endpoint: EndpointView, slot: str) -> None:
     if slot not in endpoint.slots:
         raise NotFound(
             f"Endpoint {endpoint.name} has no slot {slot}.",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from taxiops.cloud import endpoints, jobs, models
+from taxiops.cloud import jobs
 from taxiops.cloud.client import Connection
 from taxiops.cloud.jobs import JobView
 from taxiops.cloud.snapshot import code_snapshot
@@ -17,7 +17,8 @@ from taxiops.config import Settings
 from taxiops.domain.gate import parse_comparison, parse_policy
 from taxiops.errors import EvidenceError, Interrupted, UsageError
 from taxiops.steps.literals import encode_literal
-from taxiops.workflows import pipelines, registry
+from taxiops.workflows import pipelines
+from taxiops.workflows.baseline import choose_baseline
 from taxiops.workflows.documents import (
     SCHEMA_VERSION,
     Progress,
@@ -29,7 +30,6 @@ from taxiops.workflows.source_code import read_revision
 OUTPUT = "report"
 SAMPLES = "samples.json"
 REPORT = Path("metrics") / "comparison.json"
-MODEL_ID = re.compile(r"/models/([^/]+)/versions/([^/]+)$")
 DATA_FILE_SUFFIXES = (".csv", ".parquet")
 SUFFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
 
@@ -71,16 +71,6 @@ class CompareResult:
             "studio_url": self.studio_url,
             "next_command": self.next_command,
         }
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What the candidate must beat. reference: how a job names it; empty for the naive model."""
-
-    kind: str
-    name: str = ""
-    version: str = ""
-    reference: str = ""
 
 
 def compare(settings: Settings, options: CompareOptions, progress: Progress) -> CompareResult:
@@ -222,34 +212,6 @@ def asset_data(connection: Connection, data: str) -> pipelines.Document:
         return {"type": jobs.data_type(connection, *match.groups()), "path": data}
     is_file = data.lower().endswith(DATA_FILE_SUFFIXES)
     return {"type": "uri_file" if is_file else "uri_folder", "path": data}
-
-
-def choose_baseline(connection: Connection, progress: Progress) -> Baseline:
-    """What serves (the largest share), else the newest promoted version, else the naive model."""
-    settings = connection.settings
-    known = registry.list_promoted(connection)
-    endpoint = endpoints.read_endpoint(connection)
-    live = dict(endpoint.live_traffic) if endpoint else {}
-    if endpoint and live:
-        slot = max(live, key=lambda name: live[name])
-        match = MODEL_ID.search(endpoint.slots[slot].model) if slot in endpoint.slots else None
-        serving = [v for v in known if match and (v.name, v.version) == match.groups()]
-        if serving:
-            return chosen(settings, "serving", serving[0], f"serving in slot {slot}", progress)
-        progress(f"slot {slot} serves no version of registry {settings.registry}; passing it over")
-    newest = registry.newest_verified(known, progress)
-    if newest is not None:
-        return chosen(settings, "registry", newest, "the newest promoted version", progress)
-    progress("baseline: the naive fare model, as nothing is promoted yet")
-    return Baseline("naive")
-
-
-def chosen(
-    settings: Settings, kind: str, version: models.ModelVersion, why: str, progress: Progress
-) -> Baseline:
-    progress(f"baseline: {version.name} version {version.version}, {why}")
-    reference = models.reference(settings.registry, version.name, version.version)
-    return Baseline(kind, version.name, version.version, reference)
 
 
 def without_report(connection: Connection, job: JobView, progress: Progress) -> CompareResult:

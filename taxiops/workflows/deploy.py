@@ -7,8 +7,8 @@ from typing import Any
 
 from taxiops.cloud import endpoints
 from taxiops.cloud.client import Connection
-from taxiops.cloud.endpoints import EndpointView
 from taxiops.cloud.models import ModelVersion
+from taxiops.cloud.views import EndpointView
 from taxiops.config import Settings
 from taxiops.domain.evidence import NOTHING
 from taxiops.domain.rollout import Action, choose_slot

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from taxiops.cloud import endpoints, models
 from taxiops.cloud.client import Connection
-from taxiops.cloud.endpoints import EndpointView, SlotSpec, SlotView
 from taxiops.cloud.snapshot import code_snapshot
+from taxiops.cloud.views import EndpointView, SlotSpec, SlotView
 from taxiops.domain.rollout import (
     ENDS,
     Action,

@@ -11,7 +11,7 @@ from typing import Any
 
 from taxiops.cloud import connect, models
 from taxiops.cloud.client import Connection
-from taxiops.cloud.endpoints import EndpointView
+from taxiops.cloud.views import EndpointView
 from taxiops.config import Settings
 from taxiops.errors import EvidenceError, TaxiopsError
 from taxiops.workflows import record as records

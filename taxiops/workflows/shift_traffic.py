@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from taxiops.cloud import endpoints
-from taxiops.cloud.endpoints import EndpointView, SlotView
+from taxiops.cloud.views import EndpointView, SlotView
 from taxiops.config import Settings
 from taxiops.domain.traffic import Traffic
 from taxiops.errors import Conflict, NotFound, StepFailed, UsageError

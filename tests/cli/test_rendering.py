@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pytest_mock import MockerFixture
 
-from taxiops.cloud.endpoints import SlotView
+from taxiops.cloud.views import SlotView
 from taxiops.domain.outcome_files import CleanedVersion, CleanupReport, GateVerdict
 from taxiops.workflows.clean_up import CleanupResult, DeploymentCleanupResult
 from taxiops.workflows.compare import CompareResult

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taxiops.cloud import endpoints, models
-from taxiops.cloud.endpoints import EndpointView
+from taxiops.cloud.views import EndpointView
 from taxiops.config import Settings
 from taxiops.domain.state_file import parse_state
 from taxiops.errors import Conflict, EvidenceError, Restored, StepFailed, UsageError
