@@ -61,7 +61,7 @@ class Request:
         """The body as a JSON object; raises AzureError 400 on anything else."""
         try:
             document = json.loads(self.body or b"{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise bad_request(f"The request body is not JSON: {error}", "InvalidJson") from error
         if not isinstance(document, dict):
             raise bad_request("The request body must be a JSON object.", "InvalidJson")
