@@ -10,7 +10,7 @@ from typing import Any
 from taxiops.cloud import endpoints
 from taxiops.cloud.failures import azure_errors
 from taxiops.config import DEV, PROD, Settings
-from taxiops.errors import EvidenceError, StepFailed, UsageError
+from taxiops.errors import EvidenceError, Interrupted, StepFailed, UsageError
 from taxiops.workflows import emulator
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, now, write_document
 from taxiops.workflows.release import ReleaseOptions, release
@@ -72,15 +72,22 @@ def run_demo(settings: Settings, progress: Progress) -> DemoResult:
     """A first model to Prod, a better one blue/green, one that is no better refused.
 
     Needs an emulator that holds nothing but an earlier demo. Raises UsageError when it holds more,
-    StepFailed when the story does not come true.
+    StepFailed when the story does not come true, Interrupted when the operator stops it: then the
+    emulator is stopped too, so that no process is left.
     """
     emulator.require_local(settings)
-    prepare(settings, progress)
-    acts = (
-        first_act(settings, progress),
-        second_act(settings, progress),
-        third_act(settings, progress),
-    )
+    try:
+        prepare(settings, progress)
+        acts = (
+            first_act(settings, progress),
+            second_act(settings, progress),
+            third_act(settings, progress),
+        )
+    except (KeyboardInterrupt, Interrupted) as interruption:
+        emulator.stop(settings)
+        raise Interrupted(
+            "The demo was interrupted; its emulator is stopped.", hint="taxiops demo"
+        ) from interruption
     return DemoResult(
         acts=acts,
         serving={env: serving(settings, env) for env in (DEV, PROD)},
