@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import uvicorn
 
 Json = dict[str, Any]
+# Raised whenever stored documents change in a way that older state does not follow.
+STATE_FORMAT = "1"
 START_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 20.0
 HOST = "127.0.0.1"
@@ -75,9 +77,8 @@ def start(state: Path, seed: Json | None = None, owner_pid: int | None = None) -
     state = state.absolute()
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     with start_lock(state):
-        if not is_running(state):
-            launch(state, owner_pid)
-        await_ready(state)
+        process = None if is_running(state) else launch(state, owner_pid)
+        await_ready(state, process)
         if seed:
             call(state, "POST", "/_emulator/seed", seed)
     return status(state)
@@ -90,13 +91,13 @@ def start_lock(state: Path) -> Iterator[None]:
         yield
 
 
-def launch(state: Path, owner_pid: int | None) -> None:
+def launch(state: Path, owner_pid: int | None) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "taxiops.emulator", "run", "--state", str(state)]
     if owner_pid:
         command += ["--owner-pid", str(owner_pid)]
     (state / "emulator.json").unlink(missing_ok=True)
     with (state / "emulator.log").open("ab") as log:
-        subprocess.Popen(
+        return subprocess.Popen(
             command,
             cwd=state,
             stdin=subprocess.DEVNULL,
@@ -106,7 +107,9 @@ def launch(state: Path, owner_pid: int | None) -> None:
         )
 
 
-def await_ready(state: Path) -> None:
+def await_ready(state: Path, process: "subprocess.Popen[bytes] | None") -> None:
+    """Wait until it answers. Raises EmulatorError when it ends instead, or does not in time."""
+    log = state / "emulator.log"
     deadline = time.monotonic() + START_DEADLINE_S
     while time.monotonic() < deadline:
         if read_state(state):
@@ -116,8 +119,29 @@ def await_ready(state: Path) -> None:
                 pass
             else:
                 return
+        if process is not None and process.poll() is not None:
+            raise EmulatorError(f"The emulator ended at once: {last_line(log)} (log: {log})")
         time.sleep(0.05)
-    raise EmulatorError(f"The emulator did not answer in time; see {state / 'emulator.log'}.")
+    raise EmulatorError(f"The emulator did not answer in time; see {log}.")
+
+
+def last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "no message"
+
+
+def check_format(state: Path) -> str:
+    """Mark a new state folder with our format; what is wrong with an older one, or nothing."""
+    marker = state / "format"
+    if not (state / "emulator.db").exists():
+        write_private(marker, STATE_FORMAT.encode())
+    found = marker.read_text(encoding="ascii").strip() if marker.exists() else "none"
+    if found == STATE_FORMAT:
+        return ""
+    return (
+        f"{state} was written in another format ({found}, not {STATE_FORMAT}); "
+        "taxiops emulator reset makes a new one."
+    )
 
 
 def call(state: Path, method: str, path: str, body: Json | None = None) -> Json:
@@ -164,10 +188,13 @@ def stop(state: Path) -> Json:
 
 def reset(state: Path) -> Json:
     """Stop it and remove its state folder. Raises EmulatorError for a folder that is not ours."""
+    from taxiops.emulator.state.deployment_files import remove_sockets
+
     stop(state)
     if state.exists():
         if any(state.iterdir()) and not (state / "emulator.lock").exists():
             raise EmulatorError(f"{state} holds no emulator; it was left alone.")
+        remove_sockets(state / "deployments" / "sockets")
         shutil.rmtree(state)
     return status(state)
 
@@ -181,6 +208,9 @@ def run(state: Path, owner_pid: int | None = None) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         sys.stderr.write(f"An emulator already runs on {state}.\n")
+        return 1
+    if problem := check_format(state):
+        sys.stderr.write(f"{problem}\n")
         return 1
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     asyncio.run(serve(state, owner_pid))

@@ -93,8 +93,9 @@ def trusting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     import certifi
 
     bundle = tmp_path_factory.mktemp("trust") / "bundle.pem"
-    given = os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
-    bundle.write_bytes(Path(given).read_bytes())
+    given = Path(os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where())
+    # An earlier test may have left the name of a bundle that went with its own emulator.
+    bundle.write_bytes((given if given.is_file() else Path(certifi.where())).read_bytes())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
         patch.setenv("NO_PROXY", "127.0.0.1,localhost")

@@ -77,10 +77,10 @@ def apply_document(
         document = checked_deployment(body)
         check_references(emulator, scope, document["properties"])
         operation = emulator.deployments.put_deployment((scope, endpoint, name), document)
-    except (BadDeployment, Unresolved) as error:
-        raise bad_request(str(error), "BadArgument") from error
     except Missing as error:
         raise not_found(str(error)) from error
+    except (BadDeployment, Unresolved) as error:
+        raise bad_request(str(error), "BadArgument") from error
     except Busy as error:
         raise conflict(str(error)) from error
     headers = operation_headers(emulator, operation)

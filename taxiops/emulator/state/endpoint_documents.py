@@ -3,6 +3,7 @@
 import secrets
 from typing import Any
 
+from taxiops.emulator.state.assets import Unresolved
 from taxiops.emulator.state.deployment_rules import container_of
 from taxiops.emulator.state.operations import Operations
 from taxiops.emulator.state.store import Store
@@ -26,7 +27,7 @@ class Busy(Exception):
     """Another operation on the endpoint or deployment is in progress."""
 
 
-class Missing(Exception):
+class Missing(Unresolved):
     """There is no such endpoint or deployment."""
 
 

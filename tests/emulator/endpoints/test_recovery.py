@@ -96,3 +96,12 @@ def test_stopping_the_emulator_ends_all_scoring_servers(bench: Any, own: Any) ->
     server.stop(own.state)
     assert scoring_servers(own.state) == []
     assert not sockets.exists()
+
+
+def test_resetting_a_killed_emulator_leaves_nothing_in_the_temporary_folder(own: Any) -> None:
+    sockets = Path((own.state / "deployments" / "sockets").read_text())
+    assert sockets.exists()
+    kill(own.state)
+    server.reset(own.state)
+    assert not sockets.exists()
+    assert not own.state.exists()
