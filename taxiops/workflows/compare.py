@@ -12,7 +12,7 @@ from typing import Any
 from taxiops.cloud import jobs
 from taxiops.cloud.client import Connection
 from taxiops.cloud.jobs import JobView
-from taxiops.cloud.snapshot import code_snapshot
+from taxiops.cloud.snapshot import IGNORE_FILE, code_snapshot
 from taxiops.config import Settings
 from taxiops.domain.gate import parse_comparison, parse_policy
 from taxiops.errors import EvidenceError, Interrupted, UsageError
@@ -126,11 +126,11 @@ def submitted(
     if options.artifact_suffix:
         name = document.get("display_name") or path.stem
         document["display_name"] = f"{name}-{options.artifact_suffix}"
-    root = connection.settings.root.resolve()
-    text = pipelines.to_text(document)
-    if not path.resolve().is_relative_to(root):
+    text, place = pipelines.to_text(document), path.resolve()
+    root = next((folder for folder in place.parents if (folder / IGNORE_FILE).is_file()), None)
+    if root is None:
         return jobs.submit(connection, jobs.load_pipeline(text, path))
-    own = path.resolve().relative_to(root)
+    own = place.relative_to(root)
     with code_snapshot(root, pipelines.folders_of(document, own)) as copy:
         return jobs.submit(connection, jobs.load_pipeline(text, copy / own))
 
@@ -260,16 +260,17 @@ def followed(connection: Connection, job: JobView, progress: Progress) -> Compar
 def fetch_report(connection: Connection, job: str) -> Path:
     """comparison.json in the output folder, in place of any older report."""
     target = connection.settings.output / "compare"
-    if target.exists():
-        shutil.rmtree(target)
+    for name in ("metrics", "plots"):
+        shutil.rmtree(target / name, ignore_errors=True)
+    for name in ("report.html", "report.md"):
+        (target / name).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="taxiops-") as scratch:
         found = jobs.download_output(connection, job, OUTPUT, Path(scratch))
         if not (found / REPORT).is_file():
             raise EvidenceError(
                 f"Job {job} wrote no {REPORT}.", hint="taxiops compare", code="report-missing"
             )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(found, target)
+        shutil.copytree(found, target, dirs_exist_ok=True)
     return target / REPORT
 
 

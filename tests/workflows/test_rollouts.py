@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import jsonschema
 import pytest
 
 from taxiops.cloud import endpoints, models
 from taxiops.cloud.views import EndpointView
 from taxiops.config import Settings
-from taxiops.domain.state_file import parse_state
 from taxiops.errors import Conflict, EvidenceError, Restored, StepFailed, UsageError
 from taxiops.workflows import engine
 from taxiops.workflows.clean_up import CleanupOptions, clean_up_deployment, clean_up_models
@@ -25,6 +25,7 @@ from taxiops.workflows.shift_traffic import promote_traffic, show_traffic
 if TYPE_CHECKING:
     from conftest import Promoted, World
 
+SCHEMAS = Path(__file__).parents[2] / "taxiops" / "schemas"
 IMPOSSIBLE = {"max_p95_ms": 0.0}
 
 
@@ -86,7 +87,12 @@ def test_canary_promotion_and_rollback_restore_exactly_what_was(
     promote_traffic(serving, canary.state_file, 100, ignore)
     assert seen(serving).traffic == {"blue": 0, "green": 100}
     assert show_traffic(serving).phase == "promoted"
-    parse_state(json.loads(canary.state_file.read_text(encoding="utf-8")))
+    for name, path in (
+        ("deployment_state", canary.state_file),
+        ("endpoint_report", serving.output / "test" / "endpoint_report.json"),
+    ):
+        schema = (SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8")
+        jsonschema.validate(json.loads(path.read_text(encoding="utf-8")), json.loads(schema))
     shutil.rmtree(serving.output)
     undone = roll_back(serving, None, ignore)
     after = seen(serving)
