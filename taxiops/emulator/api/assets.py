@@ -1,5 +1,6 @@
 """Codes, data, environments and components of a workspace; models have a file of their own."""
 
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,9 +19,19 @@ from taxiops.emulator.api.wire import (
 )
 from taxiops.emulator.api.workspaces import read_workspace
 from taxiops.emulator.context import Emulator
-from taxiops.emulator.state.assets import DEFAULT_DATASTORE, KINDS, URI_KEY, AlreadyExists, Key
+from taxiops.emulator.state.assets import (
+    DEFAULT_DATASTORE,
+    KINDS,
+    URI_KEY,
+    AlreadyExists,
+    Key,
+    Unresolved,
+)
 
 routes = Routes()
+JOB_OUTPUT = re.compile(
+    r"azureml://jobs/(?P<job>[^/]+)/outputs/(?P<output>[^/]+)(?:/paths/(?P<path>.*))?"
+)
 
 
 def checked(emulator: Emulator, request: Request) -> str:
@@ -132,7 +143,8 @@ def put_version(emulator: Emulator, request: Request) -> Response:
     properties = request.json().get("properties")
     if not isinstance(properties, dict):
         raise bad_request("The body has no properties.")
-    document, created = upsert(emulator, key, prepared(key.kind, properties))
+    properties = located(emulator, request, key.kind, prepared(key.kind, properties))
+    document, created = upsert(emulator, key, properties)
     body = versions.rest(scope_id, request.params["kind"], document)
     return Response(201 if created else 200, body)
 
@@ -145,6 +157,25 @@ def prepared(kind: str, properties: Json) -> Json:
             **{k: v for k, v in properties.items() if v is not None or k != "flavors"},
         }
     return properties
+
+
+def located(emulator: Emulator, request: Request, kind: str, properties: Json) -> Json:
+    """A job's output as the place in the datastore where it lies: what clients can download."""
+    name = URI_KEY.get(kind, "")
+    match = JOB_OUTPUT.fullmatch(str(properties.get(name) or ""))
+    if match is None:
+        return properties
+    try:
+        _, blob = emulator.jobs.output_blob(request.workspace_scope, match["job"], match["output"])
+    except Unresolved as error:
+        raise bad_request(str(error)) from error
+    path = "/".join(part for part in (blob, match["path"]) if part)
+    where = (
+        f"azureml://subscriptions/{request.params['subscription']}"
+        f"/resourcegroups/{request.params['group']}/workspaces/{request.params['workspace']}"
+        f"/datastores/{DEFAULT_DATASTORE}/paths/{path}"
+    )
+    return {**properties, name: where}
 
 
 def upsert(emulator: Emulator, key: Key, properties: Json) -> tuple[Json, bool]:
