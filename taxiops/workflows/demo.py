@@ -1,6 +1,5 @@
 """`taxiops demo`: the whole story in three acts on the emulator, checked as it goes."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +15,8 @@ from taxiops.workflows.documents import SCHEMA_VERSION, Progress, now, write_doc
 from taxiops.workflows.release import ReleaseOptions, release
 from taxiops.workflows.rollout import connect_to, nonzero
 
-MARKER = Path(".taxiops") / "demo.json"
+# Beside the emulator's own files: a reset takes it along.
+MARKER = "demo.json"
 # 20,000 generated trips train in a second; few trees, many trees, and many that learn too slowly.
 ROWS = "20000"
 FIRST = {"rows": ROWS, "max_iter": "30"}
@@ -103,9 +103,9 @@ def run_demo(settings: Settings, progress: Progress) -> DemoResult:
 
 def prepare(settings: Settings, progress: Progress) -> None:
     """An empty emulator. One that an earlier demo filled is reset; anybody else's is not."""
-    marker = settings.root / MARKER
+    marker = settings.emulator_state / MARKER
     if holds_anything(settings):
-        if read_marker(marker) != str(settings.emulator_state):
+        if not marker.is_file():
             raise UsageError(
                 "The emulator holds jobs or endpoints that no demo made.",
                 hint="taxiops emulator reset, or another TAXIOPS_EMULATOR_STATE for the demo",
@@ -113,9 +113,9 @@ def prepare(settings: Settings, progress: Progress) -> None:
             )
         progress("forgetting the last demo")
         emulator.reset(settings)
+        emulator.start(settings)
     (settings.output / "release.json").unlink(missing_ok=True)
-    document = {"schema_version": SCHEMA_VERSION, "state": str(settings.emulator_state)}
-    write_document(marker, {**document, "at": now()})
+    write_document(marker, {"schema_version": SCHEMA_VERSION, "at": now()})
 
 
 def holds_anything(settings: Settings) -> bool:
@@ -128,13 +128,6 @@ def holds_anything(settings: Settings) -> bool:
             if next(iter(workspace.online_endpoints.list()), None) is not None:
                 return True
     return False
-
-
-def read_marker(marker: Path) -> str:
-    try:
-        return str(json.loads(marker.read_text(encoding="utf-8"))["state"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
 
 
 def first_act(settings: Settings, progress: Progress) -> dict[str, Any]:
