@@ -14,7 +14,7 @@ import pytest
 def emulator(process: Callable[..., Any], tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Runs `taxiops emulator ...` on a state folder of its own, stopped in the end."""
 
-    def run(*arguments: str) -> Any:  # noqa: ANN401 - a finished process
+    def run(*arguments: str) -> Any:
         return process("emulator", *arguments, TAXIOPS_EMULATOR_STATE=str(tmp_path / "state"))
 
     yield run

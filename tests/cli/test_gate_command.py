@@ -102,7 +102,7 @@ def test_an_override_passes_and_is_recorded(typed, written, tmp_path, monkeypatc
     assert (verdict["overridden_by"], verdict["override_reason"]) == ("octocat", "hot fix")
 
 
-def edited(**changes: Any) -> str:  # noqa: ANN401 - JSON
+def edited(**changes: Any) -> str:
     return json.dumps({**WORSE, **changes})
 
 

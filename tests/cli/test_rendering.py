@@ -359,7 +359,7 @@ def test_what_a_library_prints_never_reaches_stdout(
 
 
 def test_progress_goes_to_stderr_a_line_a_step(typed, mocker: MockerFixture) -> None:
-    def run(settings: object, options: object, progress: Any) -> object:  # noqa: ANN401
+    def run(settings: object, options: object, progress: Any) -> object:
         progress("submitted job happy_tree")
         return CASES[0].result
 

@@ -54,7 +54,7 @@ def is_parsed(name: str, document: dict[str, Any]) -> bool:
     return True
 
 
-def parent_of(document: Any, path: tuple[Any, ...]) -> Any:  # noqa: ANN401 - any JSON
+def parent_of(document: Any, path: tuple[Any, ...]) -> Any:
     for key in path[:-1]:
         document = document[key]
     return document
