@@ -181,6 +181,8 @@ def next_forward(wanted: Wanted, observed: Observed) -> Step:
     if slot.state is SlotState.FAILED:
         if wanted.is_provisioned:
             return Step(Action.GIVE_UP, f"slot {name} could not be provisioned")
+        if observed.traffic.percent(name):
+            return Step(Action.GIVE_UP, f"slot {name} is a failed one that carries traffic")
         return Step(Action.DELETE_SLOT, f"slot {name} is a failed one from before", name)
     if wanted.tested is not Outcome.PASSED:
         return Step(Action.TEST, f"slot {name} is untested", name)

@@ -192,6 +192,15 @@ def test_a_named_slot_is_taken_unless_it_carries_traffic() -> None:
         choose_slot("dev", "", {"blue": 70, "green": 30})
 
 
+def test_a_failed_slot_that_carries_traffic_is_given_up_and_never_deleted_from_under_it() -> None:
+    wanted = Wanted("dev", "green", "new", Traffic.of({"blue": 100}))
+    slots = {"blue": Slot(SlotState.READY, "old"), "green": Slot(SlotState.FAILED, "new")}
+    at = Observed(True, Traffic.of({"blue": 99, "green": 1}), {}, slots)
+    assert next_action(wanted, at).action is Action.GIVE_UP
+    undone = replace(wanted, is_undone=True)
+    assert next_action(undone, at).traffic.is_same(Traffic.of({"blue": 100}))
+
+
 MODELS = st.sampled_from(["old", "new"])
 STATES = st.sampled_from(SlotState)
 
