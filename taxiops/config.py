@@ -39,6 +39,7 @@ KEYS = (
     Key("dev_workspace", "AML_DEV_WORKSPACE", "mlwdevcc01"),
     Key("prod_workspace", "AML_PROD_WORKSPACE", "mlwprodcc01"),
     Key("compute", "AML_DEV_COMPUTE", "aml-cluster-dev-cc01"),
+    Key("prod_compute", "AML_PROD_COMPUTE", "aml-cluster-prod-cc01"),
     Key("registry", "AML_DEV_REGISTRY", "mlrdevcc01"),
     Key("dev_deployment_name", "AML_DEV_DEPLOYMENT_NAME"),
     Key("prod_deployment_name", "AML_PROD_DEPLOYMENT_NAME"),
@@ -76,6 +77,7 @@ class EnvironmentSettings:
     endpoint: str
     deployment_name: str
     traffic_percent: int
+    compute: str
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,6 @@ class Settings:
     env: str
     model_base: str
     subscription: str
-    compute: str
     registry: str
     dev: EnvironmentSettings
     prod: EnvironmentSettings
@@ -144,7 +145,6 @@ def load_settings(
         env=values["env"].value,
         model_base=values["model_base"].value,
         subscription=values["subscription"].value,
-        compute=values["compute"].value,
         registry=values["registry"].value,
         dev=environment_settings(DEV, values),
         prod=environment_settings(PROD, values),
@@ -255,6 +255,7 @@ def environment_settings(env: str, values: Mapping[str, Value]) -> EnvironmentSe
         endpoint=endpoint.value.lower(),
         deployment_name=deployment_name.value.lower(),
         traffic_percent=percent(values[f"{env}_traffic_percent"], f"{env}_traffic_percent"),
+        compute=values["compute" if env == DEV else "prod_compute"].value,
     )
 
 

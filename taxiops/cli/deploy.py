@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from taxiops.cli.compare import Suffix
 from taxiops.cli.shared import Outcome, Session, command, verb
 from taxiops.errors import UsageError
 
@@ -33,6 +34,9 @@ Mirror = Annotated[
     int | None,
     typer.Option("--mirror", min=0, max=50, help="Share of requests copied to the slot."),
 ]
+AsJob = Annotated[
+    bool, typer.Option("--as-job", help="Act inside an Azure ML pipeline instead of from here.")
+]
 
 
 @command(app, "deploy")
@@ -43,17 +47,21 @@ def deploy(
     slot: Slot = None,
     traffic_percent: TrafficPercent = None,
     mirror: Mirror = None,
+    as_job: AsJob = False,
+    artifact_suffix: Suffix = "",
 ) -> Outcome:
     """Deploy a promoted model to a slot: provision at 0 %, test it, give it the canary share.
 
-    A first deployment gets all traffic. If it fails, the prior state is restored.
+    A first deployment gets all traffic. If it fails, the prior state is restored. With --as-job, a
+    pipeline does this, the test, and the traffic or the rollback.
     """
     if model_version and commit:
         raise UsageError("--model-version and --commit exclude each other.", hint="Give one.")
     from taxiops.cli.console import Facts
     from taxiops.cli.traffic import shares
     from taxiops.workflows.deploy import DeployOptions
-    from taxiops.workflows.deploy import deploy as run
+    from taxiops.workflows.deploy import deploy as act_from_here
+    from taxiops.workflows.job_rollout import JobRolloutResult, deploy_in_job
 
     options = DeployOptions(
         model_version=model_version,
@@ -63,23 +71,26 @@ def deploy(
         mirror_percent=mirror,
         run_id=os.environ.get("GITHUB_RUN_ID", ""),
     )
-    result = run(session.settings, options, session.progress)
+    result = (
+        deploy_in_job(session.settings, options, artifact_suffix, session.progress)
+        if as_job
+        else act_from_here(session.settings, options, session.progress)
+    )
     state = result.state
     model = state.get("model") or {}
+    facts = [
+        ("model", f"{model.get('name', '')} version {model.get('version', '')}"),
+        ("phase", str(state.get("phase", ""))),
+        ("first deployment", "yes" if result.first_deployment else "no"),
+        ("state file", str(result.state_file)),
+    ]
+    if isinstance(result, JobRolloutResult):
+        facts.insert(0, ("job", result.job_name))
     return Outcome(
         result,
         headline=f"Slot {result.slot} of {result.endpoint} serves "
         f"{state['traffic'].get(result.slot, 0)} %: {shares(state['traffic'])}",
-        blocks=(
-            Facts(
-                (
-                    ("model", f"{model.get('name', '')} version {model.get('version', '')}"),
-                    ("phase", str(state.get("phase", ""))),
-                    ("first deployment", "yes" if result.first_deployment else "no"),
-                    ("state file", str(result.state_file)),
-                )
-            ),
-        ),
+        blocks=(Facts(tuple(facts)),),
         outputs={
             "endpoint": result.endpoint,
             "slot": result.slot,

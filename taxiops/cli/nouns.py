@@ -20,6 +20,7 @@ NOUNS = {
     "cleanup": ("cleanup", "Delete model versions and slots nobody needs."),
     "config": ("config", "Show the effective configuration."),
     "emulator": ("emulator", "Control the embedded Azure ML."),
+    "pipeline-step": ("pipeline_step", "Do one step of a rollout inside an Azure ML job."),
 }
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, get_args
 import typer
 
 from taxiops.cli.compare import Data, Overrides, Suffix, parse_overrides
+from taxiops.cli.deploy import AsJob
 from taxiops.cli.shared import Outcome, Session, command, verb
 
 app = verb()
@@ -38,6 +39,7 @@ def release(
     data: Data = None,
     overrides: Overrides = None,
     artifact_suffix: Suffix = "",
+    as_job: AsJob = False,
 ) -> Outcome:
     """Do the whole chain: test, compare, gate, promote, then Dev and Prod with traffic.
 
@@ -55,6 +57,7 @@ def release(
         data=data,
         overrides=settable,
         artifact_suffix=artifact_suffix,
+        as_job=as_job,
     )
     result = run(session.settings, options, session.progress)
     rows = tuple((step["step"], step["at"], step["detail"]) for step in result.steps)

@@ -132,6 +132,7 @@ class How:
     own_stdout: bool
     place_on_stderr: bool
     plain_progress: bool
+    places_itself: bool
 
 
 def command(
@@ -142,6 +143,7 @@ def command(
     own_stdout: bool = False,
     place_on_stderr: bool = False,
     plain_progress: bool = False,
+    places_itself: bool = False,
     **settings: Any,  # noqa: ANN401 - Typer's keywords
 ) -> Callable[[Body], Body]:
     """Register `body(session, its options...) -> Outcome` with the shared options added.
@@ -150,9 +152,10 @@ def command(
     own_stdout: without --json, what the body's child processes print reaches stdout.
     place_on_stderr: stdout belongs to another program from the first byte.
     plain_progress: child processes write to the terminal, where a spinner would be in their way.
+    places_itself: the body finds out where it acts and says so.
     """
 
-    how = How(both, own_stdout, place_on_stderr, plain_progress)
+    how = How(both, own_stdout, place_on_stderr, plain_progress, places_itself)
 
     def register(body: Body) -> Body:
         def run(**values: Any) -> None:  # noqa: ANN401 - as typed by the options
@@ -189,8 +192,9 @@ def carry_out(
 
     console = Console(json_wanted=shared["json_wanted"], quiet=shared["quiet"])
     settings = read_settings(shared)
-    where = place(settings, both=how.both)
-    (console.note if how.place_on_stderr else console.place)(where)
+    if not how.places_itself:
+        where = place(settings, both=how.both)
+        (console.note if how.place_on_stderr else console.place)(where)
     passes = how.own_stdout and not console.json_wanted
     redirected = nullcontext() if passes else stdout_kept_for_results()
     verbose = shared["verbose"]
@@ -237,7 +241,10 @@ def place(settings: "Settings", *, both: bool) -> str:
     )
     if settings.is_local:
         return f"local emulator: {workspaces}"
-    return f"Azure subscription {settings.subscription or '(not set)'}: {workspaces}"
+    # Another cloud than the public one, such as the emulator seen from inside its jobs.
+    other = os.environ.get("ARM_CLOUD_METADATA_URL", "").partition("/metadata")[0]
+    azure = f"Azure at {other}," if other else "Azure"
+    return f"{azure} subscription {settings.subscription or '(not set)'}: {workspaces}"
 
 
 def write_outcome(console: "Console", outcome: Outcome) -> None:

@@ -26,6 +26,14 @@ Percent = Annotated[
 ]
 
 
+RunId = Annotated[
+    str,
+    typer.Option(
+        "--run-id", metavar="ID", help="Only if the last deployment was made by this run."
+    ),
+]
+
+
 def shares(traffic: Mapping[str, int]) -> str:
     """A distribution in words, the largest share first; slots without a share are left out."""
     ordered = sorted(shares_nonzero(traffic).items(), key=lambda item: (-item[1], item[0]))
@@ -76,14 +84,14 @@ def promote(session: Session, state: State = None, percent: Percent = 100) -> Ou
 
 
 @command(app, "rollback")
-def rollback(session: Session, state: State = None) -> Outcome:
+def rollback(session: Session, state: State = None, run_id: RunId = "") -> Outcome:
     """Restore the exact prior distribution, then delete the failed slot.
 
     Works without the state file; a second call changes nothing.
     """
     from taxiops.workflows.roll_back import roll_back
 
-    result = roll_back(session.settings, state, session.progress)
+    result = roll_back(session.settings, state, session.progress, run_id)
     headline = "Rolled back" if result.changed else "Nothing to roll back"
     removed = (f"Slot {result.removed_slot} is deleted.",) if result.removed_slot else ()
     return Outcome(

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from azure.ai.ml import MLClient
     from azure.core.credentials import TokenCredential
 
-PUBLIC_ARM = "https://management.azure.com"
-
 
 @dataclass(frozen=True)
 class Connection:
@@ -119,15 +117,12 @@ def started(settings: Settings) -> local.Emulator:
 
 
 def azure_connection(settings: Settings, environment: EnvironmentSettings) -> Connection:
-    from azure.identity import ClientSecretCredential, DefaultAzureCredential
+    from taxiops.cloud.credentials import azure_credential, resource_manager
 
-    credential: TokenCredential = (
-        ClientSecretCredential(settings.tenant_id, settings.client_id, settings.client_secret)
-        if settings.tenant_id and settings.client_id and settings.client_secret
-        else DefaultAzureCredential()
-    )
+    credential = azure_credential(settings, os.environ)
     ca_file = os.environ.get("REQUESTS_CA_BUNDLE", "")
-    return Connection(settings, environment, credential, {}, PUBLIC_ARM, ca_file)
+    arm = resource_manager(os.environ)
+    return Connection(settings, environment, credential, {}, arm, ca_file)
 
 
 def require(settings: Settings, environment: EnvironmentSettings) -> None:

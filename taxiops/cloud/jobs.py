@@ -217,19 +217,28 @@ def download_output(connection: "Connection", name: str, output: str, folder: Pa
     Falls back to the steps, since some services keep outputs only there. Raises NotFound when no
     file arrives: a missing output is a failure, never a stale file.
     """
-    candidates = [name]
+    return download_owned_output(connection, name, output, folder)[1]
+
+
+def download_owned_output(
+    connection: "Connection", name: str, output: str, folder: Path
+) -> tuple[str, Path]:
+    """The job that has the output, the pipeline job or one of its steps, and its files.
+
+    While the pipeline runs, its own outputs are not there yet, but those of its steps are. Of
+    several steps with that output the one that came last has the word. Raises NotFound.
+    """
     found = fetch(connection, name, output, folder)
-    if found is None:
-        candidates += [step.name for step in read_children(connection, name)]
-        tries = (fetch(connection, step, output, folder) for step in candidates[1:])
-        found = next((path for path in tries if path is not None), None)
-    if found is None:
-        raise NotFound(
-            f"Job {name} has no files in its output {output!r}.",
-            hint="Look at the job in the studio; its pipeline must have that output.",
-            code="output-missing",
-        )
-    return found
+    if found is not None:
+        return name, found
+    for step in reversed(read_children(connection, name)):
+        if step.status in TERMINAL and (found := fetch(connection, step.name, output, folder)):
+            return step.name, found
+    raise NotFound(
+        f"Job {name} has no files in its output {output!r}.",
+        hint="Look at the job in the studio; its pipeline must have that output.",
+        code="output-missing",
+    )
 
 
 def fetch(connection: "Connection", name: str, output: str, folder: Path) -> Path | None:

@@ -67,7 +67,7 @@ def seed_of(settings: Settings) -> dict[str, Any]:
             "resource_group": environment.resource_group,
             "name": environment.workspace,
             "location": LOCATION,
-            "computes": [settings.compute],
+            "computes": [environment.compute],
         }
         for environment in environments
     ]

@@ -12,12 +12,11 @@ from typing import Any
 from taxiops.cloud import jobs
 from taxiops.cloud.client import Connection
 from taxiops.cloud.jobs import JobView
-from taxiops.cloud.snapshot import IGNORE_FILE, code_snapshot
 from taxiops.config import Settings
 from taxiops.domain.gate import parse_comparison, parse_policy
 from taxiops.errors import EvidenceError, Interrupted, UsageError
 from taxiops.steps.literals import encode_literal
-from taxiops.workflows import pipelines
+from taxiops.workflows import pipelines, submission
 from taxiops.workflows.baseline import choose_baseline
 from taxiops.workflows.documents import (
     SCHEMA_VERSION,
@@ -31,7 +30,6 @@ OUTPUT = "report"
 SAMPLES = "samples.json"
 REPORT = Path("metrics") / "comparison.json"
 DATA_FILE_SUFFIXES = (".csv", ".parquet")
-SUFFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
 
 
 @dataclass(frozen=True)
@@ -81,25 +79,23 @@ def compare(settings: Settings, options: CompareOptions, progress: Progress) -> 
     the command that re-attaches.
     """
     parse_policy(settings.tables["gate"])
-    if options.artifact_suffix and not SUFFIX.fullmatch(options.artifact_suffix):
-        raise UsageError(
-            f"--artifact-suffix {options.artifact_suffix!r}: only letters, digits, dots and dashes."
-        )
+    submission.check_suffix(options.artifact_suffix)
     if options.job is not None:
         connection = connect_to(settings)
         job = jobs.read_job(connection, options.job)
         progress(f"job {job.name}: {job.status}")
         return followed(connection, job, progress)
-    path = pipeline_path(settings, options.pipeline)
+    path = submission.pipeline_path(settings, options.pipeline)
     document = pipelines.read_yaml(path)
     pipelines.check_pipeline(document, path)
     document = pipelines.with_inputs(document, options.overrides, path)
     if options.stop_after:
         document = pipelines.stopped_after(document, options.stop_after)
+    pipelines.check_registers_nothing(document, path)
     data = local_data(options.data)
     connection = connect_to(settings)
     document = completed(connection, document, options, data, progress)
-    job = submitted(connection, document, path, options)
+    job = submission.submit(connection, document, path, options.artifact_suffix)
     progress(f"submitted job {job.name}")
     if not options.wait:
         again = f"taxiops compare --job {job.name}"
@@ -107,38 +103,6 @@ def compare(settings: Settings, options: CompareOptions, progress: Progress) -> 
     if pipelines.output_job(document, OUTPUT) is None:
         return without_report(connection, job, progress)
     return followed(connection, job, progress)
-
-
-def pipeline_path(settings: Settings, path: Path) -> Path:
-    """The pipeline where it was named, or below the project's root."""
-    below = settings.root / path
-    return below if not path.is_absolute() and not path.exists() and below.exists() else path
-
-
-def submitted(
-    connection: Connection, document: pipelines.Document, path: Path, options: CompareOptions
-) -> JobView:
-    """The job as accepted; code is uploaded from a lean copy of the project."""
-    document = {
-        **document,
-        "tags": {**(document.get("tags") or {}), **job_tags(connection, options)},
-    }
-    if options.artifact_suffix:
-        name = document.get("display_name") or path.stem
-        document["display_name"] = f"{name}-{options.artifact_suffix}"
-    text, place = pipelines.to_text(document), path.resolve()
-    root = next((folder for folder in place.parents if (folder / IGNORE_FILE).is_file()), None)
-    if root is None:
-        return jobs.submit(connection, jobs.load_pipeline(text, path))
-    own = place.relative_to(root)
-    with code_snapshot(root, pipelines.folders_of(document, own)) as copy:
-        return jobs.submit(connection, jobs.load_pipeline(text, copy / own))
-
-
-def job_tags(connection: Connection, options: CompareOptions) -> dict[str, str]:
-    revision = read_revision(connection.settings.root)
-    tags = {"commit": revision.commit, "branch": revision.branch}
-    return tags | ({"artifact_suffix": options.artifact_suffix} if options.artifact_suffix else {})
 
 
 def completed(
@@ -151,7 +115,8 @@ def completed(
     """The pipeline with compute, data, baseline, policy and revision filled in."""
     settings = connection.settings
     revision = read_revision(settings.root)
-    document = pipelines.with_compute(document, options.compute or settings.compute)
+    compute = options.compute or connection.environment.compute
+    document = pipelines.with_compute(document, compute)
     if options.data:
         bound = data or asset_data(connection, options.data)
         port = "trips_file" if bound["type"] == "uri_file" else "trips"

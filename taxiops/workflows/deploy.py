@@ -85,6 +85,12 @@ def deploy(settings: Settings, options: DeployOptions, progress: Progress) -> De
     if endpoint is not None and former is not None and is_done(endpoint, former, model, options):
         progress(f"slot {former.slot} has it already")
         record = former.at(phase_of(former, endpoint))
+        if record.phase != records.PROMOTED and options.run_id not in ("", record.run_id):
+            # A canary that another run left behind is this run's to promote or roll back now.
+            record = record.at(record.phase, run_id=options.run_id)
+            record = Engine(connection, ledger, limits, progress).announce(
+                "taken_over", record, endpoint
+            )
         return result_of(ledger, ledger.write(record, endpoint.traffic), endpoint.traffic)
     record = plan(connection, endpoint, former, version, options)
     engine = Engine(connection, ledger, limits, progress)
@@ -134,7 +140,7 @@ def plan(
     if former is not None and former.phase in unfinished:
         same = (former.model, former.slot, nonzero(former.prior_traffic)) == (model, slot, live)
         if same and former.tested != records.NOT_PASSED:
-            return former
+            return former.at(former.phase, run_id=options.run_id or former.run_id)
     return Record(
         environment=environment.name,
         endpoint=environment.endpoint,

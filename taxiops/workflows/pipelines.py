@@ -15,6 +15,8 @@ from taxiops.errors import NotFound, UsageError
 Document = dict[str, Any]
 
 PREPARE, TRAIN, COMPARE = "prepare_job", "train_job", "compare_job"
+# The jobs that change a registry or an endpoint.
+CHANGING = ("register_job", "deploy_job", "test_job", "traffic_job", "rollback_job")
 BINDING = re.compile(r"\$\{\{\s*parent\.([^}]+?)\s*\}\}")
 
 # Keys of learn.microsoft.com/azure/machine-learning/reference-yaml-job-pipeline and -job-command.
@@ -272,6 +274,17 @@ def stopped_after(document: Document, last: str) -> Document:
     outputs = result.get("outputs") or {}
     result["outputs"] = {name: spec for name, spec in outputs.items() if name in filled}
     return result
+
+
+def check_registers_nothing(document: Document, path: Path) -> None:
+    """Raises UsageError when the pipeline goes on to change a registry or an endpoint."""
+    changing = [name for name in document["jobs"] if name in CHANGING]
+    if changing:
+        raise UsageError(
+            f"{path}: goes on with {', '.join(changing)}, but a comparison changes nothing.",
+            hint=f"taxiops compare --pipeline {path} --stop-after {COMPARE}",
+            code="pipeline-changes",
+        )
 
 
 def folders_of(document: Document, path: Path) -> list[str]:

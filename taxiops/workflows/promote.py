@@ -25,6 +25,7 @@ from taxiops.workflows.documents import (
     read_document,
     write_document,
 )
+from taxiops.workflows.job_settings import ROOT_RUN
 from taxiops.workflows.registry import digest_of_folder
 from taxiops.workflows.rollout import connect_to, fetched_model
 
@@ -75,10 +76,10 @@ def promote(settings: Settings, report: Path | None, progress: Progress) -> Prom
     if done is not None:
         progress(f"{done.name} version {done.version} is sealed already")
         return finished(settings, done, sha256, already=True)
-    check_job_output(connection, job, sha256, progress)
+    owner = check_job_output(connection, job, sha256, progress)
     run_id = os.environ.get("GITHUB_RUN_ID", "")
     tags = promotion_tags(document, digest_of_json(document), run_id, override_of(verdict))
-    version = register_and_copy(connection, job, sha256, progress)
+    version = register_and_copy(connection, job, owner, sha256, progress)
     sealed = tag_and_seal(connection, version, tags, sha256, progress)
     return finished(settings, sealed, sha256, already=False)
 
@@ -131,13 +132,17 @@ def find_sealed(connection: Connection, job: str, sha256: str) -> ModelVersion |
     return None
 
 
-def check_job_output(connection: Connection, job: str, sha256: str, progress: Progress) -> None:
-    """The bytes in the job's output must be those that were compared."""
+def check_job_output(connection: Connection, job: str, sha256: str, progress: Progress) -> str:
+    """The bytes in the job's output must be those that were compared; gives the output's job.
+
+    That is the job itself or, inside of the very pipeline that compared, its training step.
+    """
     progress(f"checking the model of job {job}")
-    if jobs.read_job(connection, job).status != jobs.SUCCEEDED:
+    is_inside = os.environ.get(ROOT_RUN) == job
+    if not is_inside and jobs.read_job(connection, job).status != jobs.SUCCEEDED:
         raise EvidenceError(f"Job {job} did not complete.", hint="taxiops compare")
     with tempfile.TemporaryDirectory(prefix="taxiops-") as scratch:
-        output = jobs.download_output(connection, job, "model", Path(scratch))
+        owner, output = jobs.download_owned_output(connection, job, "model", Path(scratch))
         found = digest_of_folder(find_folder_with(output, "metadata.json", "model"))
     if found != sha256:
         raise EvidenceError(
@@ -146,12 +151,15 @@ def check_job_output(connection: Connection, job: str, sha256: str, progress: Pr
             hint="taxiops compare",
             code="digest-differs",
         )
+    return owner
 
 
 def register_and_copy(
-    connection: Connection, job: str, sha256: str, progress: Progress
+    connection: Connection, job: str, owner: str, sha256: str, progress: Progress
 ) -> ModelVersion:
     """The workspace version of this job and its copy in the registry, under one number.
+
+    owner: the job whose output `model` it is.
 
     A number taken by somebody else meanwhile makes the creation collide; then the next is tried.
     """
@@ -164,7 +172,7 @@ def register_and_copy(
                 connection.workspace,
                 name,
                 version,
-                f"azureml://jobs/{job}/outputs/model",
+                f"azureml://jobs/{owner}/outputs/model",
                 {JOB_TAG: job, "model_sha256": sha256},
             )
         except Conflict:

@@ -19,6 +19,8 @@ from taxiops.workflows.documents import (
     write_document,
 )
 from taxiops.workflows.endpoint_test import check_endpoint
+from taxiops.workflows.job_end_to_end import follow_end_to_end, submit_end_to_end
+from taxiops.workflows.job_rollout import deploy_in_job
 from taxiops.workflows.promote import PROMOTION, promote
 from taxiops.workflows.roll_back import roll_back
 from taxiops.workflows.rollout import actor
@@ -37,6 +39,8 @@ STEPS = (
     "test-prod",
     "traffic-prod",
 )
+# What one job does with `as_job`.
+END_TO_END, PROD_STEPS = STEPS[1:7], STEPS[7:]
 PIPELINE = Path("pipelines/integration-compare-pipeline.yaml")
 JOURNAL = "release.json"
 RUNNING, STOPPED, REFUSED, FINISHED = "running", "stopped", "refused", "finished"
@@ -51,6 +55,7 @@ class ReleaseOptions:
     data: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
     artifact_suffix: str = ""
+    as_job: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,11 @@ def release(settings: Settings, options: ReleaseOptions, progress: Progress) -> 
         )
     chain = Chain(settings, options, progress, journal)
     chain.save(RUNNING)
-    for at in range(first, last + 1):
-        carry_out(chain, STEPS[at], at)
+    at = first
+    while at <= last:
+        act, together = act_of(chain, at, last)
+        carry_out(chain, at, act, together)
+        at += together
     finished = last == len(STEPS) - 1
     chain.save(FINISHED if finished else STOPPED)
     command = f"taxiops traffic show --env {PROD}" if finished else "taxiops release"
@@ -149,6 +157,7 @@ def inputs_of(options: ReleaseOptions) -> dict[str, Any]:
         "data": options.data,
         "overrides": dict(options.overrides),
         "artifact_suffix": options.artifact_suffix,
+        "as_job": options.as_job,
     }
 
 
@@ -166,11 +175,14 @@ def read_journal(settings: Settings) -> dict[str, Any] | None:
     return document if known and texts and "options" in document else None
 
 
-def carry_out(chain: Chain, step: str, at: int) -> None:
-    """One step, journalled when it is done; a failure leaves the journal at the step before."""
-    chain.progress(f"[{at + 1}/{len(STEPS)}] {step}")
+Act = Callable[["Chain", str], str]
+
+
+def act_of(chain: Chain, at: int, last: int) -> tuple[Act, int]:
+    """What does the step, and how many steps that is: with `as_job`, one job does several."""
+    step = STEPS[at]
     name, _, env = step.partition("-")
-    acts: dict[str, Callable[[Chain, str], str]] = {
+    acts: dict[str, Act] = {
         "test": test_slot if env else test_code,
         "compare": compare_models,
         "gate": pass_gate,
@@ -178,14 +190,49 @@ def carry_out(chain: Chain, step: str, at: int) -> None:
         "deploy": deploy_model,
         "traffic": shift,
     }
+    if chain.options.as_job and step == "compare" and STEPS[last] in END_TO_END[-1:] + PROD_STEPS:
+        return end_to_end_in_job, len(END_TO_END)
+    if chain.options.as_job and name == "deploy":
+        return roll_out_in_job, len(PROD_STEPS)
+    return acts[name], 1
+
+
+def carry_out(chain: Chain, at: int, act: Act, together: int) -> None:
+    """Journalled when it is done; a failure leaves the journal at the step before."""
+    steps = STEPS[at : at + together]
+    chain.progress(f"[{at + together}/{len(STEPS)}] {', '.join(steps)}")
     try:
-        detail = acts[name](chain, env)
+        detail = act(chain, steps[0].partition("-")[2])
     except BaseException:
         if chain.journal["status"] == RUNNING:
             chain.save(STOPPED)
         raise
-    chain.journal["steps"].append({"step": step, "at": now(), "detail": detail})
+    chain.journal["steps"] += [{"step": step, "at": now(), "detail": detail} for step in steps]
     chain.save(RUNNING)
+
+
+def end_to_end_in_job(chain: Chain, env: str) -> str:  # noqa: ARG001 - one shape for every step
+    """All of Dev in one job; a second call re-attaches."""
+    settings = chain.within(DEV)
+    if not chain.journal["job"]:
+        options = compare_options(chain)
+        chain.journal["job"] = submit_end_to_end(settings, options, chain.progress)
+        chain.save(RUNNING)
+    try:
+        result = follow_end_to_end(settings, chain.journal["job"], chain.progress)
+    except TaxiopsError as error:
+        chain.journal["job"] = ""
+        if isinstance(error, EvidenceError):
+            chain.save(REFUSED)
+        raise
+    return f"job {result.job_name}: slot {result.slot} of {result.endpoint}"
+
+
+def roll_out_in_job(chain: Chain, env: str) -> str:
+    options = DeployOptions(model_version=promoted_version(chain.settings))
+    suffix = chain.options.artifact_suffix
+    result = deploy_in_job(chain.within(env), options, suffix, chain.progress)
+    return f"job {result.job_name}: slot {result.slot} of {result.endpoint}"
 
 
 def test_code(chain: Chain, env: str) -> str:  # noqa: ARG001 - one shape for every step
@@ -196,13 +243,7 @@ def test_code(chain: Chain, env: str) -> str:  # noqa: ARG001 - one shape for ev
 def compare_models(chain: Chain, env: str) -> str:  # noqa: ARG001 - one shape for every step
     """Submit, note the job's name, then wait: a second call re-attaches, and trains only once."""
     settings = chain.within(DEV)
-    options = CompareOptions(
-        pipeline=PIPELINE,
-        data=chain.options.data,
-        overrides=chain.options.overrides,
-        artifact_suffix=chain.options.artifact_suffix,
-        wait=False,
-    )
+    options = compare_options(chain)
     if not chain.journal["job"]:
         chain.journal["job"] = compare(settings, options, chain.progress).job_name
         chain.save(RUNNING)
@@ -213,6 +254,16 @@ def compare_models(chain: Chain, env: str) -> str:  # noqa: ARG001 - one shape f
         chain.journal["job"] = ""
         raise
     return f"job {result.job_name}: {result.verdict}"
+
+
+def compare_options(chain: Chain) -> CompareOptions:
+    return CompareOptions(
+        pipeline=PIPELINE,
+        data=chain.options.data,
+        overrides=chain.options.overrides,
+        artifact_suffix=chain.options.artifact_suffix,
+        wait=False,
+    )
 
 
 def pass_gate(chain: Chain, env: str) -> str:  # noqa: ARG001 - one shape for every step

@@ -39,8 +39,13 @@ class RollbackResult:
         }
 
 
-def roll_back(settings: Settings, state: Path | None, progress: Progress) -> RollbackResult:
+def roll_back(
+    settings: Settings, state: Path | None, progress: Progress, run_id: str = ""
+) -> RollbackResult:
     """Undo the last rollout, from the state file or from what the endpoint carries.
+
+    run_id: undo it only if that run made it; a run that failed before it changed anything must not
+    undo its predecessor's work.
 
     A second call changes nothing. Where nothing served before, Dev keeps the endpoint online and
     Prod tears it down. Raises RestoreFailed when the prior state cannot be put back, UsageError or
@@ -53,6 +58,9 @@ def roll_back(settings: Settings, state: Path | None, progress: Progress) -> Rol
     record = read_record(ledger, endpoint, state)
     if record is None:
         note = "No rollout is known here." if endpoint else "There is no endpoint."
+        return unchanged(ledger, endpoint.traffic if endpoint else {}, note, progress)
+    if run_id and record.run_id != run_id:
+        note = f"The last rollout is of run {record.run_id or 'unknown'}, not of {run_id}."
         return unchanged(ledger, endpoint.traffic if endpoint else {}, note, progress)
     engine = Engine(connection, ledger, parse_limits(settings.tables["rollout"]), progress)
     try:
