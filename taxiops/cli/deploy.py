@@ -34,6 +34,12 @@ Mirror = Annotated[
     int | None,
     typer.Option("--mirror", min=0, max=50, help="Share of requests copied to the slot."),
 ]
+Wait = Annotated[
+    int,
+    typer.Option(
+        "--wait", min=0, metavar="MINUTES", help="Wait for another run's rollout to end first."
+    ),
+]
 AsJob = Annotated[
     bool, typer.Option("--as-job", help="Act inside an Azure ML pipeline instead of from here.")
 ]
@@ -47,6 +53,7 @@ def deploy(
     slot: Slot = None,
     traffic_percent: TrafficPercent = None,
     mirror: Mirror = None,
+    wait: Wait = 0,
     as_job: AsJob = False,
     artifact_suffix: Suffix = "",
 ) -> Outcome:
@@ -64,12 +71,14 @@ def deploy(
     from taxiops.workflows.job_rollout import JobRolloutResult, deploy_in_job
 
     options = DeployOptions(
-        model_version=model_version,
-        commit=commit,
+        # An empty option is one left away, as in a workflow whose input is empty.
+        model_version=model_version or None,
+        commit=commit or None,
         slot=slot,
         traffic_percent=traffic_percent,
         mirror_percent=mirror,
         run_id=os.environ.get("GITHUB_RUN_ID", ""),
+        wait_min=wait,
     )
     result = (
         deploy_in_job(session.settings, options, artifact_suffix, session.progress)

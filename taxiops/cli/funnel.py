@@ -14,6 +14,8 @@ from taxiops.errors import ExitCode, Interrupted, TaxiopsError
 if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter
 
+    from taxiops.cli.console import Console
+
 
 class RootGroup(TyperGroup):
     """The root of the program; the process and the test runner both call its `main`."""
@@ -75,9 +77,23 @@ def report(error: Exception, typed: Sequence[str]) -> int:
     if not usage_shown:
         console.error(message(known, verbose=verbose))
     annotate(console, known.code, f"{known.what} {known.why}".strip())
+    summarise(console, known)
     if console.json_wanted:
         console.document(document(known))
     return int(known.exit_code)
+
+
+def summarise(console: "Console", error: TaxiopsError) -> None:
+    """The failure in the step summary too, with the Azure ML job it happened in."""
+    from taxiops.cli import github
+    from taxiops.cli.console import clean
+
+    job = f"\n\nAzure ML job: `{error.details['job']}`" if error.details.get("job") else ""
+    text = message(error, verbose=False)
+    try:
+        github.write_summary(os.environ, f"### Failed\n\n```text\n{clean(text)}\n```{job}\n")
+    except TaxiopsError as second:
+        console.error(message(second, verbose=False))
 
 
 def show_usage(error: TyperException) -> bool:

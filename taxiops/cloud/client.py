@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from taxiops.cloud import local
 from taxiops.cloud.failures import azure_errors
@@ -33,6 +34,11 @@ class Connection:
     cloud: Mapping[str, Any]
     arm: str
     ca_file: str
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the service is on this machine, so that asking it often costs nobody."""
+        return urlsplit(self.arm).hostname in local.LOOPBACK
 
     @cached_property
     def workspace(self) -> "MLClient":

@@ -30,7 +30,7 @@ HEARTBEAT_S = 30.0
 # "Cannot create a deployment in Updating provisioning state" comes just after success too.
 TRIES = 6
 RETRY_DELAY_S = 2.0
-LOCAL_INTERVAL_S, AZURE_INTERVAL_S = 0.1, 5.0
+NEAR_INTERVAL_S, FAR_INTERVAL_S = 0.1, 5.0
 TERMINAL = frozenset({"succeeded", "failed", "canceled"})
 CONTAINERS = ("inference-server", "storage-initializer")
 LOG_LINES = 400
@@ -323,4 +323,4 @@ def wait_for(poller: Any, doing: str, end: float, progress: Progress) -> None:  
 
 
 def interval_s(connection: "Connection") -> float:
-    return LOCAL_INTERVAL_S if connection.settings.is_local else AZURE_INTERVAL_S
+    return NEAR_INTERVAL_S if connection.is_near else FAR_INTERVAL_S

@@ -37,7 +37,7 @@ GOING_ON = frozenset(
         "Scheduled",
     }
 )
-LOCAL_INTERVAL_S, AZURE_INTERVAL_S = 0.3, 10.0
+NEAR_INTERVAL_S, FAR_INTERVAL_S = 0.3, 10.0
 TAIL_LINES = 30
 
 
@@ -145,7 +145,7 @@ def wait_for_job(connection: "Connection", name: str, progress: Progress) -> Job
     the failing step's log when it does not complete.
     """
     seen: dict[str, str] = {}
-    interval_s = LOCAL_INTERVAL_S if connection.settings.is_local else AZURE_INTERVAL_S
+    interval_s = NEAR_INTERVAL_S if connection.is_near else FAR_INTERVAL_S
     while True:
         job = read_job(connection, name)
         for step in (*read_children(connection, name), job):

@@ -10,6 +10,8 @@ from taxiops.domain.fields import SHA256
 from taxiops.errors import EvidenceError, UsageError
 
 SEAL = "taxiops_sealed"
+# Written when all of Dev's traffic goes to the version; withdrawn when it is rolled back there.
+VALIDATED, WITHDRAWN = "validated_in_dev", "withdrawn"
 DIGEST_TAGS = ("report_sha256", "policy_sha256", "test_data_sha256", "model_sha256")
 PLAIN_TAGS = ("branch", "commit", "comparison_run", "run_id")
 FIGURE_TAGS = ("primary_metric", "candidate", "baseline", "change", "ci_low", "ci_high")
@@ -146,6 +148,22 @@ def problems_of_tags(tags: Mapping[str, str]) -> list[str]:
     if not problems and not is_sealed(tags):
         problems.append(f"Tag {SEAL} does not fit the others: one was edited, added or removed.")
     return problems
+
+
+def with_validation(tags: Mapping[str, str], value: str) -> dict[str, str]:
+    """The two tags to write so that `validated_in_dev` says `value` under a seal that fits again.
+
+    Raises EvidenceError for tags that do not verify: what is broken is never sealed again.
+    """
+    check_tags(tags, "The version")
+    named = {**tags, VALIDATED: tag_text(value)}
+    return {VALIDATED: named[VALIDATED], SEAL: seal_of(named)}
+
+
+def is_validated(tags: Mapping[str, str]) -> bool:
+    """Whether Dev gave the version all of its traffic and has not taken it back since."""
+    value = tags.get(VALIDATED, "")
+    return bool(value) and not value.startswith(WITHDRAWN)
 
 
 def check_tags(tags: Mapping[str, str], subject: str) -> None:

@@ -1,5 +1,6 @@
 """`taxiops deploy`: a promoted version to the idle slot, tested there, then its canary share."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +30,15 @@ from taxiops.workflows.record import ModelReference, Record
 from taxiops.workflows.rollout import Ledger, connect_to, nonzero, read_record
 from taxiops.workflows.source_code import require_file
 
+UNDER_WAY = (records.PLANNED, records.PROVISIONED, records.TESTED, records.CANARY)
+
 
 @dataclass(frozen=True)
 class DeployOptions:
-    """What to deploy and where. None: the newest verified version, the idle slot, the setting."""
+    """What to deploy and where. None: the newest verified version, the idle slot, the setting.
+
+    wait_min: how many minutes to wait for another run's rollout to end.
+    """
 
     model_version: str | None = None
     commit: str | None = None
@@ -40,6 +46,7 @@ class DeployOptions:
     traffic_percent: int | None = None
     mirror_percent: int | None = None
     run_id: str = ""
+    wait_min: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,8 +87,7 @@ def deploy(settings: Settings, options: DeployOptions, progress: Progress) -> De
     version = registry.choose_version(connection, options.model_version, options.commit, progress)
     model = registry.model_of(connection, version)
     progress(f"{model.name} version {model.version} from registry {model.registry}")
-    endpoint = endpoints.read_endpoint(connection)
-    former = read_record(ledger, endpoint, None)
+    endpoint, former = awaited_turn(connection, ledger, options, progress)
     if endpoint is not None and former is not None and is_done(endpoint, former, model, options):
         progress(f"slot {former.slot} has it already")
         record = former.at(phase_of(former, endpoint))
@@ -95,6 +101,30 @@ def deploy(settings: Settings, options: DeployOptions, progress: Progress) -> De
     record = plan(connection, endpoint, former, version, options)
     engine = Engine(connection, ledger, limits, progress)
     return carried_out(engine, record, endpoint, goal_of(connection, options))
+
+
+def awaited_turn(
+    connection: Connection, ledger: Ledger, options: DeployOptions, progress: Progress
+) -> tuple[EndpointView | None, Record | None]:
+    """The endpoint and its last rollout, once no other run's rollout is under way there.
+
+    After `wait_min` minutes it gives what is there; whoever changes it then finds the conflict.
+    """
+    end = time.monotonic() + options.wait_min * 60
+    told = ""
+    while True:
+        endpoint = endpoints.read_endpoint(connection)
+        former = read_record(ledger, endpoint, None)
+        other = former is not None and former.run_id not in ("", options.run_id)
+        if former is None or endpoint is None or not other or time.monotonic() >= end:
+            return endpoint, former
+        phase = phase_of(former, endpoint)
+        if phase not in UNDER_WAY:
+            return endpoint, former
+        if phase != told:
+            progress(f"waiting for the rollout of run {former.run_id}: {phase}")
+            told = phase
+        time.sleep(endpoints.interval_s(connection))
 
 
 def goal_of(connection: Connection, options: DeployOptions) -> Goal:

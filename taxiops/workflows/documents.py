@@ -63,7 +63,11 @@ def write_document(path: Path, document: Mapping[str, Any]) -> None:
 
     Raises UsageError when the folder cannot be written.
     """
-    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+    write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """The text, on disk before it is visible; raises UsageError when it cannot be written."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

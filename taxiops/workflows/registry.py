@@ -6,8 +6,16 @@ from pathlib import Path
 from taxiops.cloud import models
 from taxiops.cloud.client import Connection
 from taxiops.cloud.models import ModelVersion
-from taxiops.domain.evidence import check_tags, digest_of_files, problems_of_tags
-from taxiops.errors import NotFound, UsageError
+from taxiops.domain.evidence import (
+    VALIDATED,
+    WITHDRAWN,
+    check_tags,
+    digest_of_files,
+    is_validated,
+    problems_of_tags,
+    with_validation,
+)
+from taxiops.errors import NotFound, TaxiopsError, UsageError
 from taxiops.workflows.documents import Progress, entries_of_folder
 from taxiops.workflows.record import ModelReference
 
@@ -51,6 +59,42 @@ def choose_version(
             code="nothing-promoted",
         )
     return found
+
+
+def newest_validated(connection: Connection, progress: Progress) -> ModelVersion:
+    """The newest version that Dev validated and whose evidence verifies; raises NotFound."""
+    validated = [each for each in list_promoted(connection) if is_validated(each.tags)]
+    found = newest_verified(validated, progress)
+    if found is None:
+        raise NotFound(
+            f"Registry {connection.settings.registry} has no version of "
+            f"{connection.settings.model_name} that was validated in Dev.",
+            why="A version counts as validated once all of Dev's traffic goes to it.",
+            hint="taxiops traffic promote --env dev",
+            code="nothing-validated",
+        )
+    return found
+
+
+def note_validation(
+    connection: Connection, model: ModelReference, value: str, progress: Progress
+) -> None:
+    """Say in the registry that Dev validated the version, or withdraw that.
+
+    The traffic has moved by then, so that a registry that cannot be written is told, not raised.
+    """
+    try:
+        version = models.read_version(connection.registry, model.name, model.version)
+        if version is None:
+            return
+        is_withdrawal = value.startswith(WITHDRAWN)
+        if is_validated(version.tags) is not is_withdrawal:
+            return
+        tags = with_validation(version.tags, value)
+        models.write_tags(connection.registry, model.name, model.version, tags)
+        progress(f"{model.name} version {model.version}: {VALIDATED} {value}")
+    except TaxiopsError as error:
+        progress(f"the registry does not say {VALIDATED} of version {model.version}: {error.what}")
 
 
 def newest_verified(promoted: Sequence[ModelVersion], progress: Progress) -> ModelVersion | None:

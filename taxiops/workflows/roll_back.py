@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from taxiops.cloud import endpoints
-from taxiops.config import Settings
+from taxiops.config import DEV, Settings
+from taxiops.domain.evidence import WITHDRAWN
 from taxiops.domain.rollout import Action
 from taxiops.errors import Conflict, RestoreFailed, StillRunning, TaxiopsError
 from taxiops.workflows import record as records
-from taxiops.workflows.documents import SCHEMA_VERSION, Progress
+from taxiops.workflows import registry
+from taxiops.workflows.documents import SCHEMA_VERSION, Progress, now
 from taxiops.workflows.engine import Engine, restore_failed
 from taxiops.workflows.limits import parse_limits
 from taxiops.workflows.rollout import Ledger, connect_to, read_record
@@ -77,6 +79,8 @@ def roll_back(
             code="endpoint-changed",
         )
     note = ended.step.reason[:1].upper() + ended.step.reason[1:] + "."
+    if environment.name == DEV and record.tested == records.PASSED:
+        registry.note_validation(connection, record.model, f"{WITHDRAWN} {now()}", progress)
     if not ended.steps:
         return unchanged(ledger, ended.traffic, note, progress)
     was_there = endpoint is not None and record.slot in endpoint.slots

@@ -7,11 +7,12 @@ from typing import Any
 
 from taxiops.cloud import endpoints
 from taxiops.cloud.views import EndpointView, SlotView
-from taxiops.config import Settings
+from taxiops.config import DEV, Settings
 from taxiops.domain.traffic import Traffic
 from taxiops.errors import Conflict, NotFound, StepFailed, UsageError
 from taxiops.workflows import record as records
-from taxiops.workflows.documents import SCHEMA_VERSION, Progress
+from taxiops.workflows import registry
+from taxiops.workflows.documents import SCHEMA_VERSION, Progress, now
 from taxiops.workflows.engine import phase_of
 from taxiops.workflows.record import Record
 from taxiops.workflows.rollout import Ledger, connect_to, nonzero, read_record
@@ -131,6 +132,9 @@ def promote_traffic(
             connection, endpoint, progress, traffic=wanted, mirror={}, tags=record.tags()
         )
     ledger.done(record.phase, record, endpoint.traffic, shares)
+    if environment.name == DEV and percent == 100:
+        by = f"{endpoint.name}/{record.slot} {now()} run {record.run_id or records.NONE}"
+        registry.note_validation(connection, record.model, by, progress)
     return TrafficResult(
         endpoint=endpoint.name,
         slot=record.slot,
