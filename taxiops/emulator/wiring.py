@@ -10,6 +10,7 @@ from taxiops.emulator.scoring import ScoringProxy
 from taxiops.emulator.state.assets import Assets
 from taxiops.emulator.state.blobs import Blobs
 from taxiops.emulator.state.deployments import Deployments
+from taxiops.emulator.state.job_environment import Surroundings, ensure_bundle
 from taxiops.emulator.state.jobs import Jobs
 from taxiops.emulator.state.operations import Operations
 from taxiops.emulator.state.store import Store
@@ -27,7 +28,9 @@ def build(
     blobs = Blobs(state / "blobs", store, identity.key, addresses[1])
     assets = Assets(store, blobs)
     operations = Operations(store)
-    jobs = Jobs(store, blobs, assets, state / "jobs")
+    bundle = ensure_bundle(state / "tls" / "ca.pem")
+    surroundings = Surroundings(addresses[0], identity.client_id, bundle)
+    jobs = Jobs(store, blobs, assets, state / "jobs", surroundings)
     deployments = Deployments(store, assets, operations, state / "deployments")
     emulator = Emulator(
         folder=state,

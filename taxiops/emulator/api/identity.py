@@ -5,8 +5,10 @@ from urllib.parse import parse_qs
 from taxiops.emulator.api.wire import Request, Response, Routes
 from taxiops.emulator.context import Emulator
 from taxiops.emulator.identity import TOKEN_VALID_S, issue_token, now_s, same
+from taxiops.emulator.state.job_environment import IDENTITY_PATH
 
 routes = Routes()
+NOT_STORED = {"cache-control": "no-store"}
 
 
 @routes.add("GET", "/metadata/endpoints", is_anonymous=True)
@@ -56,7 +58,38 @@ def token(emulator: Emulator, request: Request) -> Response:
     audience = scope[0].removesuffix("/.default").rstrip("/") if scope else emulator.addresses.arm
     access = issue_token(identity, audience, emulator.addresses.arm, now_s())
     document = {"token_type": "Bearer", "expires_in": TOKEN_VALID_S, "access_token": access}
-    return Response(body=document, headers={"cache-control": "no-store"})
+    return Response(body=document, headers=NOT_STORED)
+
+
+@routes.add("GET", IDENTITY_PATH, is_anonymous=True)
+def managed_identity(emulator: Emulator, request: Request) -> Response:
+    """The managed identity of an Azure ML compute, for the jobs that run on it.
+
+    The protocol: azure-identity's azure_ml.py, msal's _obtain_token_on_machine_learning, which
+    shows a job the whole document of a refusal.
+    """
+    if not emulator.jobs.secrets.is_good(request.headers.get("secret", "")):
+        return refused(
+            "invalid_client",
+            "The header secret does not hold the MSI_SECRET of a running job.",
+            401,
+        )
+    resource = request.query.get("resource", "").removesuffix("/.default").rstrip("/")
+    if not resource:
+        return refused("invalid_request", "The query names no resource.")
+    identity = emulator.identity
+    named = request.query.get("clientid") or request.query.get("client_id") or identity.client_id
+    if not same(named.lower(), identity.client_id):
+        return refused("invalid_request", f"No identity {named!r} is assigned to this compute.")
+    now = now_s()
+    document = {
+        "access_token": issue_token(identity, resource, emulator.addresses.arm, now),
+        "expires_on": str(int(now) + TOKEN_VALID_S),
+        "resource": resource,
+        "token_type": "Bearer",
+        "client_id": identity.client_id,
+    }
+    return Response(body=document, headers=NOT_STORED)
 
 
 def refused(error: str, description: str, status: int = 400) -> Response:

@@ -13,9 +13,25 @@ from pathlib import Path
 from taxiops.emulator.state.processes import Process
 
 POLL_S = 0.02
-# What must not leak from the emulator's own environment into a job.
-SCRUBBED = ("AZUREML_CURRENT_CLOUD", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_ID", "AZURE_TENANT_ID")
+# What must not leak from the emulator's own environment into a job: credentials and identities,
+# the workflow that started the emulator, the settings of its operator, another cloud.
+SCRUBBED = frozenset({"AZUREML_CURRENT_CLOUD", "GH_TOKEN"})
+SCRUBBED_PREFIXES = (
+    "ACTIONS_",
+    "AML_",
+    "ARM_",
+    "AZURE_",
+    "GITHUB_",
+    "IDENTITY_",
+    "IMDS_",
+    "MSI_",
+    "TAXIOPS_",
+)
 TAIL_CHARACTERS = 4000
+
+
+class StepFailed(Exception):
+    """A step could not be run or failed; the text is what the job's error says."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +101,12 @@ def tail(log: Path) -> str:
 
 def step_environment(own: Mapping[str, str]) -> dict[str, str]:
     """The emulator's environment without secrets, our interpreter first on PATH, and the step's."""
-    environment = {key: value for key, value in os.environ.items() if key not in SCRUBBED}
+    environment = {key: value for key, value in os.environ.items() if not is_scrubbed(key)}
     binaries = str(Path(sys.executable).parent)
     environment["PATH"] = os.pathsep.join([binaries, environment.get("PATH", os.defpath)])
     environment["PYTHONUNBUFFERED"] = "1"
     return {**environment, **own}
+
+
+def is_scrubbed(variable: str) -> bool:
+    return variable in SCRUBBED or variable.startswith(SCRUBBED_PREFIXES)

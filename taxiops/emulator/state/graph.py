@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from taxiops.emulator.state.durations import duration_s
+
 Json = dict[str, Any]
 
 JOB_OUTPUT = re.compile(r"\$\{\{\s*parent\.jobs\.([\w-]+)\.(outputs|inputs)\.([\w.-]+)\s*\}\}")
@@ -70,15 +72,21 @@ def step_of(name: str, node: Json, spec: Json) -> Step:
     )
 
 
+def command_step(name: str, properties: Json) -> Step:
+    """A command job by itself as a step."""
+    return Step(
+        name=name,
+        spec={"command": properties.get("command", ""), "code": properties.get("codeId")},
+        inputs=properties.get("inputs") or {},
+        outputs=properties.get("outputs") or {},
+        environment_variables=properties.get("environmentVariables") or {},
+        timeout_s=seconds((properties.get("limits") or {}).get("timeout")),
+    )
+
+
 def seconds(duration: object) -> float | None:
-    """Seconds of a number or of an ISO 8601 duration such as PT5M; None when absent."""
-    if isinstance(duration, int | float):
-        return float(duration)
-    match = re.fullmatch(r"P(?:(\d+)D)?T?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?", str(duration or ""))
-    if not match or not any(match.groups()):
-        return None
-    days, hours, minutes, rest = (int(each or 0) for each in match.groups())
-    return days * 86400.0 + hours * 3600 + minutes * 60 + rest
+    """Seconds of a number or of an ISO 8601 duration such as PT0.5S; None when absent."""
+    return float(duration) if isinstance(duration, int | float) else duration_s(duration)
 
 
 def dependencies(step: Step) -> set[str]:
