@@ -160,8 +160,8 @@ class PipelineRun:
             "displayName": step.display_name,
             "experimentName": self._run.experiment,
             "command": step.spec.get("command"),
-            "environmentId": step.spec.get("environment"),
-            "codeId": step.spec.get("code"),
+            "environmentId": arm_id(step.spec.get("environment")),
+            "codeId": arm_id(step.spec.get("code")),
             "inputs": {},
             "outputs": {
                 key: {"jobOutputType": "uri_folder"} for key in step.spec.get("outputs") or {}
@@ -216,3 +216,8 @@ class PipelineLog:
     def write(self, line: str) -> None:
         with self._lock, self._path.open("a", encoding="utf-8") as stream:
             stream.write(f"[{now()}] {line}\n")
+
+
+def arm_id(reference: object) -> object:
+    """A job names its code and environment by plain ARM id; a component with `azureml:` before."""
+    return reference.removeprefix("azureml:") if isinstance(reference, str) else reference

@@ -14,10 +14,26 @@ from pathlib import Path
 
 from azure.ai.ml import MLClient
 from azure.ai.ml.entities import Model
-from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
+from azure.identity import (
+    CredentialUnavailableError, DefaultAzureCredential, ManagedIdentityCredential
+)
 
-client_id = os.environ["DEFAULT_IDENTITY_CLIENT_ID"]
-ManagedIdentityCredential(client_id=client_id).get_token("https://management.azure.com/.default")
+SCOPE = "https://management.azure.com/.default"
+
+
+def refusal(client_id, secret):
+    given = os.environ["MSI_SECRET"]
+    os.environ["MSI_SECRET"] = secret or given
+    try:
+        ManagedIdentityCredential(client_id=client_id).get_token(SCOPE)
+    except CredentialUnavailableError as error:
+        return str(error)
+    finally:
+        os.environ["MSI_SECRET"] = given
+    return ""
+
+
+known = os.environ["DEFAULT_IDENTITY_CLIENT_ID"]
 out = Path(sys.argv[1])
 client = MLClient(
     DefaultAzureCredential(),
@@ -34,6 +50,7 @@ document = {
     "job": client.jobs.get(os.environ["AZUREML_ROOT_RUN_ID"]).name,
     "models": [each.name for each in client.models.list()],
     "registry": [each.name for each in registry.models.list()],
+    "refusals": [refusal(known, ""), refusal("stranger", ""), refusal(known, "guessed")],
     "variables": dict(os.environ),
 }
 (out / "asked.json").write_text(json.dumps(document))

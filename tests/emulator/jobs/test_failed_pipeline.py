@@ -23,7 +23,14 @@ def test_a_program_in_a_job_uses_azure_with_the_managed_identity(ended: Any) -> 
     asked = ended.asked
     assert asked["job"] == ended.name
     assert "from-a-job" in asked["models"]
-    assert asked["registry"] == ["from-a-job"]
+    assert "from-a-job" in asked["registry"]
+
+
+def test_the_client_in_a_job_tells_why_it_got_no_token(ended: Any) -> None:
+    none, stranger, guessed = ended.asked["refusals"]
+    assert none == ""
+    assert "No identity 'stranger'" in stranger
+    assert "MSI_SECRET of a running job" in guessed
 
 
 def test_a_job_is_given_no_secret_but_its_own(ended: Any, emulator: Any) -> None:

@@ -3,13 +3,14 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from taxiops.emulator.state import graph
-from taxiops.emulator.state.assets import Assets
+from taxiops.emulator.state.assets import Assets, Key
 from taxiops.emulator.state.blobs import Blobs
 from taxiops.emulator.state.execution import StepRun, run_step
 from taxiops.emulator.state.job_environment import JobSecrets, Surroundings, ensure_bundle
@@ -20,17 +21,36 @@ from taxiops.emulator.state.store import Store
 SCOPE = "/subscriptions/s/resourcegroups/g/providers/microsoft.machinelearningservices/workspaces/w"
 
 
+@dataclass(frozen=True)
+class Parts:
+    """Jobs and the assets they use, behind no server."""
+
+    jobs: Jobs
+    assets: Assets
+
+    def put_component(self, name: str, spec: dict[str, Any]) -> str:
+        """Store a component; gives the id that a pipeline's node names."""
+        self.assets.create(Key("component", SCOPE, name, "1"), {"componentSpec": spec})
+        return f"{SCOPE}/components/{name}/versions/1"
+
+
 @pytest.fixture
-def jobs(tmp_path: Path) -> Iterator[Jobs]:
+def parts(tmp_path: Path) -> Iterator[Parts]:
     store = Store(tmp_path / "emulator.db")
     blobs = Blobs(tmp_path / "blobs", store, b"key", "https://127.0.0.1:1")
     blobs.create_container("workspace")
     store.put("datastore", SCOPE, "workspaceblobstore", {"container": "workspace"})
     surroundings = Surroundings("https://127.0.0.1:2", "an-id", tmp_path / "bundle.pem")
-    found = Jobs(store, blobs, Assets(store, blobs), tmp_path / "jobs", surroundings)
-    yield found
-    found.close()
+    assets = Assets(store, blobs)
+    jobs = Jobs(store, blobs, assets, tmp_path / "jobs", surroundings)
+    yield Parts(jobs, assets)
+    jobs.close()
     store.close()
+
+
+@pytest.fixture
+def jobs(parts: Parts) -> Jobs:
+    return parts.jobs
 
 
 def submit(jobs: Jobs, name: str, command: str, **more: Any) -> None:
@@ -107,6 +127,19 @@ def test_a_command_that_failed_keeps_its_outputs(jobs: Jobs) -> None:
     submit(jobs, "failing", "echo half > ${{outputs.out}}/half.txt; exit 3", outputs=outputs)
     assert "exit code 3" in await_status(jobs, "failing", "Failed")["error"]
     assert (jobs.output_path(SCOPE, "failing", "out") / "half.txt").read_text() == "half\n"
+
+
+def test_a_pipeline_in_a_failed_pipeline_publishes_what_its_steps_wrote(parts: Parts) -> None:
+    out = {"out": {"type": "uri_folder"}}
+    bound = {"out": {"value": "${{parent.outputs.out}}"}}
+    command = "echo half > ${{outputs.out}}/half.txt; exit 3"
+    failing = parts.put_component("failing", {"command": command, "outputs": out})
+    inner = {"first": {"componentId": failing, "outputs": bound}}
+    nested = parts.put_component("nested", {"type": "pipeline", "outputs": out, "jobs": inner})
+    steps = {"outer": {"componentId": nested, "outputs": bound}}
+    parts.jobs.create(SCOPE, "pipeline", {"jobType": "Pipeline", "jobs": steps})
+    assert "exit code 3" in await_status(parts.jobs, "pipeline", "Failed")["error"]
+    assert (parts.jobs.output_path(SCOPE, "pipeline", "out") / "half.txt").read_text() == "half\n"
 
 
 def test_a_job_over_its_time_limit_fails(jobs: Jobs) -> None:
