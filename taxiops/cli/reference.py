@@ -27,6 +27,10 @@ DEFAULTS = {"gate": Policy, "rollout": Limits}
 
 # Read where they are needed and not settings: name -> what it does.
 OTHER_VARIABLES = {
+    "ACTIONS_ID_TOKEN_REQUEST_URL": "In a workflow with `id-token: write`: Azure is asked with "
+    "GitHub's token when no client secret is set.",
+    "ARM_CLOUD_METADATA_URL": "Another Azure cloud, as the SDK reads it.",
+    "DEFAULT_IDENTITY_CLIENT_ID": "Inside an Azure ML job: the managed identity to use.",
     "GITHUB_ACTIONS": "`true`: failures become `::error` annotations.",
     "GITHUB_ACTOR": "Recorded as who overrode the gate.",
     "GITHUB_OUTPUT": "File that step outputs are appended to.",

@@ -91,7 +91,7 @@ def rollback(session: Session, state: State = None, run_id: RunId = "") -> Outco
     """
     from taxiops.workflows.roll_back import roll_back
 
-    result = roll_back(session.settings, state, session.progress, run_id)
+    result = roll_back(session.settings, state, session.progress, run_id=run_id)
     headline = "Rolled back" if result.changed else "Nothing to roll back"
     removed = (f"Slot {result.removed_slot} is deleted.",) if result.removed_slot else ()
     return Outcome(

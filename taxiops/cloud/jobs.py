@@ -228,8 +228,8 @@ def download_owned_output(
     While the pipeline runs, its own outputs are not there yet, but those of its steps are. Of
     several steps with that output the one that came last has the word. Raises NotFound.
     """
-    found = fetch(connection, name, output, folder)
-    if found is not None:
+    has_ended = read_job(connection, name).status in TERMINAL
+    if has_ended and (found := fetch(connection, name, output, folder)):
         return name, found
     for step in reversed(read_children(connection, name)):
         if step.status in TERMINAL and (found := fetch(connection, step.name, output, folder)):
@@ -242,8 +242,13 @@ def download_owned_output(
 
 
 def fetch(connection: "Connection", name: str, output: str, folder: Path) -> Path | None:
-    with azure_errors(f"Downloading output {output} of job {name}"), sdk_silenced():
-        connection.workspace.jobs.download(name, output_name=output, download_path=str(folder))
+    """The files of a job's own output; None when it has none of that name or wrote nothing."""
+    try:
+        with azure_errors(f"Downloading output {output} of job {name}"), sdk_silenced():
+            connection.workspace.jobs.download(name, output_name=output, download_path=str(folder))
+    except (NotFound, UsageError):
+        # The SDK refuses as a user error what the job does not have, or not yet.
+        return None
     target = folder / "named-outputs" / output
     has_files = target.is_dir() and any(path.is_file() for path in target.rglob("*"))
     return target if has_files else None

@@ -16,14 +16,15 @@ from taxiops.workflows.documents import Progress
 from taxiops.workflows.job_rollout import JobRolloutResult, follow, rollout_inputs
 from taxiops.workflows.promote import PROMOTION
 from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.source_code import require_file
 
-PIPELINE = Path("pipelines/dev-e2e-pipeline.yaml")
+PIPELINE = "pipelines/dev-e2e-pipeline.yaml"
 
 
 def submit_end_to_end(settings: Settings, options: CompareOptions, progress: Progress) -> str:
     """Submit the pipeline with data, baseline, policy and settings filled in; gives the job."""
     submission.check_suffix(options.artifact_suffix)
-    path = submission.pipeline_path(settings, PIPELINE)
+    path = require_file(settings.root, PIPELINE)
     document = pipelines.read_yaml(path)
     pipelines.check_pipeline(document, path)
     document = pipelines.with_inputs(document, options.overrides, path)

@@ -30,10 +30,11 @@ from taxiops.workflows.job_settings import encode_settings
 from taxiops.workflows.job_steps import REPORT_NAME, StepOutcome, read_outcome
 from taxiops.workflows.roll_back import roll_back
 from taxiops.workflows.rollout import STATE_NAME, connect_to
+from taxiops.workflows.source_code import require_file
 
 PIPELINES = {
-    DEV: Path("pipelines/dev-deploy-validation.yaml"),
-    PROD: Path("pipelines/prod-deploy-pipeline.yaml"),
+    DEV: "pipelines/dev-deploy-validation.yaml",
+    PROD: "pipelines/prod-deploy-pipeline.yaml",
 }
 # What the steps hand on, the last one first: the furthest that arrived tells how it ended.
 HANDED_ON = ("deployment", "shifted", "tested", "deployed")
@@ -94,7 +95,7 @@ def deploy_in_job(
             "--mirror cannot be had with --as-job.",
             hint="taxiops deploy --mirror 20 acts from here.",
         )
-    path = submission.pipeline_path(settings, PIPELINES[settings.env])
+    path = require_file(settings.root, PIPELINES[settings.env])
     document = pipelines.read_yaml(path)
     pipelines.check_pipeline(document, path)
     connection = connect_to(settings)

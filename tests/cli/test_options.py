@@ -30,6 +30,7 @@ DEPLOY: Mapping[str, Any] = {
     "traffic_percent": None,
     "mirror_percent": None,
     "run_id": "",
+    "wait_min": 0,
 }
 RELEASE: Mapping[str, Any] = {
     "from_step": None,
@@ -37,6 +38,7 @@ RELEASE: Mapping[str, Any] = {
     "data": None,
     "overrides": {},
     "artifact_suffix": "",
+    "as_job": False,
 }
 CLEANUP: Mapping[str, Any] = {
     "model_name": None,
@@ -109,8 +111,9 @@ CASES: list[tuple[str, str, Callable[[], list[object]]]] = [
         "shift_traffic.promote_traffic",
         lambda: [STATE, 50],
     ),
-    ("traffic rollback", "roll_back.roll_back", lambda: [None]),
-    ("traffic rollback --state state.json", "roll_back.roll_back", lambda: [STATE]),
+    ("traffic rollback", "roll_back.roll_back", lambda: [None, ""]),
+    ("traffic rollback --run-id 7", "roll_back.roll_back", lambda: [None, "7"]),
+    ("traffic rollback --state state.json", "roll_back.roll_back", lambda: [STATE, ""]),
     ("test", "unit_tests.run_unit_tests", lambda: [[]]),
     ("test unit", "unit_tests.run_unit_tests", lambda: [[]]),
     ("test -k name -x", "unit_tests.run_unit_tests", lambda: [["-k", "name", "-x"]]),
@@ -170,8 +173,8 @@ def test_a_command_line_asks_its_workflow(
     function = mocker.patch(f"taxiops.workflows.{target}", side_effect=StepFailed("Asked."))
     result = typed(*line.split())
     assert result.stderr.endswith("Error: Asked.\n")
-    (settings, *asked, _progress), _ = function.call_args
-    assert asked == expected()
+    (settings, *asked, _progress), named = function.call_args
+    assert [*asked, *named.values()] == expected()
     assert settings.cloud == "local"
 
 

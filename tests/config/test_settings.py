@@ -19,7 +19,7 @@ def test_defaults_are_the_contract_ones(tmp_path: Path) -> None:
     assert (settings.cloud, settings.env) == ("local", "dev")
     assert settings.model_name == "taxi-class-dev"
     assert (settings.dev.workspace, settings.prod.workspace) == ("mlwdevcc01", "mlwprodcc01")
-    assert (settings.registry, settings.compute) == ("mlrdevcc01", "aml-cluster-dev-cc01")
+    assert (settings.registry, settings.dev.compute) == ("mlrdevcc01", "aml-cluster-dev-cc01")
     assert (settings.dev.endpoint, settings.prod.endpoint) == ("taxi-class-dev", "taxi-class-prod")
     assert settings.dev.traffic_percent == settings.prod.traffic_percent == 30
     assert settings.output == tmp_path / "artifacts"

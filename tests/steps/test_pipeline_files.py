@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from taxiops.cli.reference import leaves
+from taxiops.cloud.snapshot import code_snapshot
 from taxiops.steps import compare, prepare, train
-from taxiops.steps.snapshot import write_snapshot
 
 from .conftest import ROOT
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 azure_ml = pytest.importorskip("azure.ai.ml")
 PIPELINE = ROOT / "pipelines" / "integration-compare-pipeline.yaml"
 COMPONENTS = sorted((ROOT / "components").glob("*.yaml"))
+PIPELINES = sorted((ROOT / "pipelines").glob("*.yaml"))
+# What a component's command runs: a step, or the command line itself.
+STEP, ACT = "python -m taxiops.steps.", "python -m taxiops.cli pipeline-step "
+RUNS = (STEP, ACT)
 
 
 class NoCredential:
@@ -43,7 +48,7 @@ def job() -> "PipelineJob":
 
 
 def test_every_component_is_valid_for_the_sdk(client: "MLClient") -> None:
-    assert [path.stem for path in COMPONENTS] == ["compare", "prepare", "train"]
+    assert len(COMPONENTS) == 8
     for path in COMPONENTS:
         result = client.components.validate(azure_ml.load_component(path))
         assert result.passed, (path.name, result.error_messages)
@@ -90,9 +95,40 @@ def test_every_option_of_a_command_is_one_the_step_takes(name: str) -> None:
     assert named == mentioned
 
 
-def test_components_share_one_environment() -> None:
-    environments = [yaml.safe_load(path.read_text())["environment"] for path in COMPONENTS]
-    assert all(each == environments[0] for each in environments)
+@pytest.mark.parametrize("path", PIPELINES, ids=lambda path: path.stem)
+def test_every_pipeline_is_valid_for_the_sdk_without_a_warning(path: Path) -> None:
+    result = azure_ml.load_job(path)._validate()
+    assert result.passed, result.error_messages
+    assert not result._warnings
+
+
+@pytest.mark.parametrize("name", ["register", "deploy", "test_deployment", "traffic", "rollback"])
+def test_every_option_of_an_acting_component_is_one_its_command_takes(name: str) -> None:
+    document = yaml.safe_load((ROOT / "components" / f"{name}.yaml").read_text())
+    words = document["command"].removeprefix(ACT).replace("$[[", " ").split()
+    verb, used = words[0], {word.split("=")[0] for word in words if word.startswith("--")}
+    paths = {context.command_path: command for command, context in leaves()}
+    command = paths[f"taxiops pipeline-step {verb}"]
+    known = {option for parameter in command.params for option in parameter.opts}
+    needed = {parameter.opts[0] for parameter in command.params if parameter.required}
+    assert needed <= used <= known
+    named = set(document["inputs"]) | set(document["outputs"])
+    mentioned = {name for name in named if f".{name}}}}}" in document["command"]}
+    assert named == mentioned
+
+
+@pytest.mark.parametrize("path", PIPELINES, ids=lambda path: path.stem)
+def test_no_pipeline_uses_a_preview_feature(path: Path) -> None:
+    document = yaml.safe_load(path.read_text())
+    assert {job["type"] for job in document["jobs"].values()} == {"command"}
+
+
+def test_what_trains_and_what_acts_have_one_environment_each() -> None:
+    documents = [yaml.safe_load(path.read_text()) for path in COMPONENTS]
+    kinds = {name: [d["environment"] for d in documents if name in d["command"]] for name in RUNS}
+    assert sum(len(environments) for environments in kinds.values()) == len(COMPONENTS)
+    for environments in kinds.values():
+        assert all(each == environments[0] for each in environments)
 
 
 def uploaded(root: Path) -> set[str]:
@@ -104,45 +140,40 @@ def uploaded(root: Path) -> set[str]:
     return {Path(target).as_posix() for _, target in files}
 
 
-def test_the_code_snapshot_holds_the_steps_and_what_they_import_only() -> None:
+def test_the_code_snapshot_holds_what_runs_in_jobs_and_nothing_else() -> None:
     files = uploaded(ROOT)
-    assert {"taxiops/__init__.py", "taxiops/errors.py", "taxiops/steps/score.py"} <= files
-    rooms = {file.split("/")[1] for file in files}
-    assert rooms == {"__init__.py", "errors.py", "domain", "steps"}
-    assert all(file.endswith(".py") for file in files)
+    assert {"taxiops/steps/score.py", "taxiops/cli/__main__.py", ".amlignore"} <= files
+    assert {"components/train.yaml", "components/environment/conda.yaml"} <= files
+    assert {file.split("/")[0] for file in files} <= {
+        ".amlignore",
+        "components",
+        "pyproject.toml",
+        "taxiops",
+    }
+    assert not any("emulator/" in file or "__pycache__" in file for file in files)
 
 
-def test_the_small_snapshot_is_what_the_sdk_would_upload_of_the_whole_folder(
-    tmp_path: Path,
-) -> None:
-    folder = write_snapshot(tmp_path / "snapshots")
-    assert uploaded(folder) == uploaded(ROOT)
-    assert all(
-        (folder / name).read_bytes() == (ROOT / name).read_bytes() for name in uploaded(ROOT)
-    )
+def test_the_small_snapshot_is_what_the_sdk_would_upload_of_the_whole_folder() -> None:
+    with code_snapshot(ROOT) as folder:
+        assert uploaded(folder) == uploaded(ROOT)
+        assert all(
+            (folder / name).read_bytes() == (ROOT / name).read_bytes() for name in uploaded(ROOT)
+        )
 
 
-def test_the_small_snapshot_is_made_once_and_whole(tmp_path: Path) -> None:
-    folder = write_snapshot(tmp_path)
-    (folder / "taxiops" / "mark").touch()
-    assert write_snapshot(tmp_path) == folder
-    assert (folder / "taxiops" / "mark").exists()
-    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
-
-
-def test_the_code_snapshot_is_enough_to_run_a_step(tmp_path: Path) -> None:
-    folder = write_snapshot(tmp_path)
+def test_the_code_snapshot_is_enough_to_run_a_step() -> None:
     program = "import taxiops.steps.score, taxiops.steps.compare; print(taxiops.__path__)"
-    result = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder)},
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == str([str(folder / "taxiops")])
+    with code_snapshot(ROOT) as folder:
+        result = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(folder)},
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.strip() == str([str(folder / "taxiops")])
 
 
 def test_the_step_modules_need_no_cloud() -> None:
