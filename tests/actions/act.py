@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import signal
 import site
@@ -88,6 +89,7 @@ def run_workflow(
         own = {
             "GITHUB_RUN_ID": run_id,
             "STAND_IN_STORE": str(artifacts),
+            "STAND_IN_VERSION": platform.python_version(),
             "STAND_IN_PYTHON": str(Path(sys.base_prefix) / "bin"),
             "STAND_IN_PACKAGES": site.getsitepackages()[0],
             **(environment or {}),

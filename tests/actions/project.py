@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,13 @@ def repository() -> dict[str, Any]:
     return {"full_name": REPOSITORY, "name": name, "owner": {"login": owner}}
 
 
+def make_bare_project(folder: Path) -> Project:
+    """The workflows and what their steps read, where the commands themselves are played."""
+    names = ["pyproject.toml", "requirements.lock"]
+    names += [path.relative_to(ROOT).as_posix() for path in (ROOT / ".github").rglob("*.*")]
+    return committed(folder, [name for name in names if (ROOT / name).is_file()])
+
+
 def make_project(folder: Path) -> Project:
     """A copy of the project's files, with few trips to train on, committed on both branches."""
     listed = subprocess.run(
@@ -109,15 +116,22 @@ def make_project(folder: Path) -> Project:
         capture_output=True,
         check=True,
     )
-    for name in listed.stdout.decode().split("\0"):
-        kept = name and (not name.startswith("tests/") or name == UNIT_TESTS)
-        if kept and (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
+    names = [name for name in listed.stdout.decode().split("\0") if name]
+    kept = [name for name in names if not name.startswith("tests/") or name == UNIT_TESTS]
+    project = committed(folder, [name for name in kept if (ROOT / name).is_file()])
+    project.commit(project.pipeline_with(rows=6000, max_iter=40))
+    project.git("branch", "--force", "main")
+    return project
+
+
+def committed(folder: Path, names: Sequence[str]) -> Project:
+    """A repository with these files of the project, on main and on integration."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, folder / name)
     project = Project(folder)
     project.git("init", "-q", "--initial-branch", "main")
     project.git("remote", "add", "origin", f"https://github.com/{REPOSITORY}.git")
-    project.commit(project.pipeline_with(rows=6000, max_iter=40))
-    project.git("branch", "integration")
-    project.checkout("integration")
+    project.commit({})
+    project.checkout("integration", new=True)
     return project

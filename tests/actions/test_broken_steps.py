@@ -1,0 +1,146 @@
+"""No step can fail and leave a run green: each is broken in turn, the commands being played."""
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from .act import Run, run_workflow
+from .conftest import CI, RELEASE, ROOT
+from .project import Project, make_bare_project
+
+PLAYER = Path(__file__).with_name("player.sh")
+BROKEN = {"shell": "bash", "run": "exit 1"}
+Document = dict[Any, Any]
+
+
+def payload(project: Project, event: str) -> Document:
+    """An event in which as much as possible runs."""
+    if event == "pull_request":
+        return project.pull_request(base="0" * 40, number=5)
+    if event == "push":
+        return project.push("0" * 40)
+    return project.dispatch(run_dev_validation="true", artifact_suffix="x")
+
+
+def played(project: Project, workflow: str, event: str, folder: Path) -> Run:
+    return run_workflow(
+        project.folder,
+        workflow,
+        event,
+        payload(project, event),
+        run_id="5",
+        folder=folder,
+        secrets={"GITHUB_TOKEN": "token"},
+        environment={"STAND_IN_TAXIOPS": str(PLAYER)},
+    )
+
+
+@pytest.fixture(scope="module")
+def project(usable: None, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return make_bare_project(tmp_path_factory.mktemp("broken") / "project")
+
+
+def read(path: Path) -> Document:
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    # YAML 1.1 takes the key `on` for a truth value.
+    if True in document:
+        document["on"] = document.pop(True)
+    assert isinstance(document, dict)
+    return document
+
+
+def variants(project: Project, workflow: str, jobs: list[str]) -> Iterator[tuple[str, str, str]]:
+    """(what is broken, file, its text) for every step of the jobs and of the actions they use."""
+    file = f".github/workflows/{workflow}"
+    document = read(project.folder / file)
+    actions: set[str] = set()
+    for job in jobs:
+        steps = document["jobs"][job]["steps"]
+        for at, step in enumerate(steps):
+            if str(step.get("uses", "")).startswith("./"):
+                actions.add(step["uses"].removeprefix("./"))
+            yield f"{job}[{at}]", file, yaml.safe_dump(with_broken(document, job, at))
+    for action in sorted(actions):
+        name = f"{action}/action.yml"
+        inner = read(project.folder / name)
+        for at, step in enumerate(inner["runs"]["steps"]):
+            if "cache-hit" in str(step.get("if", "")):
+                continue
+            changed = {
+                **inner,
+                "runs": {**inner["runs"], "steps": broken(inner["runs"]["steps"], at)},
+            }
+            yield f"{name}[{at}]", name, yaml.safe_dump(changed)
+
+
+def broken(steps: list[Document], at: int) -> list[Document]:
+    """The steps, of which one fails whenever it would have run."""
+    kept = {key: steps[at][key] for key in ("if", "id") if key in steps[at]}
+    return [*steps[:at], {**kept, **BROKEN}, *steps[at + 1 :]]
+
+
+def with_broken(document: Document, job: str, at: int) -> Document:
+    steps = broken(document["jobs"][job]["steps"], at)
+    jobs = {**document["jobs"], job: {**document["jobs"][job], "steps": steps}}
+    return {**document, "jobs": jobs}
+
+
+@pytest.mark.parametrize(
+    ("workflow", "event", "only"),
+    [
+        (CI, "push", ()),
+        (CI, "pull_request", ("comment",)),
+        (CI, "workflow_dispatch", ("validate-dev",)),
+        (RELEASE, "workflow_dispatch", ()),
+    ],
+)
+def test_a_run_is_red_whichever_step_fails(
+    project: Project, tmp_path: Path, workflow: str, event: str, only: tuple[str, ...]
+) -> None:
+    green = played(project, workflow, event, tmp_path / "green")
+    assert green.exit_code == 0, green.log
+    ran = [name for name, result in green.results.items() if result == "success"]
+    assert set(only) <= set(ran)
+    cases = list(variants(project, workflow, [name for name in ran if not only or name in only]))
+
+    def colour(case: tuple[str, str, str]) -> tuple[str, int, str]:
+        what, file, text = case
+        copy = tmp_path / what.replace("/", "_")
+        shutil.copytree(project.folder, copy / "project", symlinks=True)
+        (copy / "project" / file).write_text(text, encoding="utf-8")
+        run = played(Project(copy / "project"), workflow, event, copy)
+        shutil.rmtree(copy)
+        return what, run.exit_code, run.results["verdict"]
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        found = list(pool.map(colour, cases))
+    assert len(found) > 3
+    assert [
+        what for what, exit_code, verdict in found if not exit_code or verdict != "failure"
+    ] == []
+
+
+def test_a_failed_deployment_is_followed_by_a_rollback_whose_failure_is_told(
+    project: Project, tmp_path: Path
+) -> None:
+    for workflow, event, env in ((CI, "push", "dev"), (RELEASE, "workflow_dispatch", "prod")):
+        file = f".github/workflows/{workflow}"
+        document = read(ROOT / file)
+        copy = tmp_path / env
+        shutil.copytree(project.folder, copy / "project", symlinks=True)
+        document = with_broken(document, f"deploy-{env}", 2)
+        target = copy / "project" / file
+        target.write_text(yaml.safe_dump(document), encoding="utf-8")
+        run = played(Project(copy / "project"), workflow, event, copy)
+        assert run.results[f"rollback-{env}"] == "success"
+        assert run.results["verdict"] == "failure"
+        target.write_text(yaml.safe_dump(with_broken(document, f"rollback-{env}", 2)))
+        shutil.rmtree(copy / "store")
+        run = played(Project(copy / "project"), workflow, event, copy)
+        assert run.results[f"rollback-{env}"] == "failure"
+        assert run.results["verdict"] == "failure"
