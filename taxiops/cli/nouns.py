@@ -19,6 +19,7 @@ NOUNS = {
     "traffic": ("traffic", "Show, promote or roll back the traffic."),
     "trace": ("trace", "Show the chain behind a version, every digest checked."),
     "cleanup": ("cleanup", "Delete model versions and slots nobody needs."),
+    "github": ("github_commands", "Comment, deployment, merge and release on GitHub."),
     "config": ("config", "Show the effective configuration."),
     "emulator": ("emulator", "Control the embedded Azure ML."),
     "pipeline-step": ("pipeline_step", "Do one step of a rollout inside an Azure ML job."),
