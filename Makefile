@@ -35,7 +35,7 @@ demo: $(STAMP)
 	@$(BIN)/taxiops demo
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

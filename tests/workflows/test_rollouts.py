@@ -101,6 +101,44 @@ def test_canary_promotion_and_rollback_restore_exactly_what_was(
     assert roll_back(serving, None, ignore).changed is False
 
 
+def test_a_rollback_for_a_run_leaves_the_rollout_of_another_run_alone(
+    serving: Settings, second: "Promoted"
+) -> None:
+    deployed(serving, second.promotion.version, run_id="run-a")
+    canary = seen(serving)
+    assert roll_back(serving, None, ignore, run_id="run-b").changed is False
+    assert seen(serving).traffic == canary.traffic
+    assert roll_back(serving, None, ignore, run_id="run-a").changed is True
+    assert seen(serving).traffic == {"blue": 100}
+
+
+def test_a_run_that_finds_its_model_as_another_runs_canary_takes_it_over(
+    serving: Settings, second: "Promoted"
+) -> None:
+    deployed(serving, second.promotion.version, run_id="run-a")
+    deployed(serving, second.promotion.version, run_id="run-b")
+    assert roll_back(serving, None, ignore, run_id="run-a").changed is False
+    assert roll_back(serving, None, ignore, run_id="run-b").changed is True
+
+
+def test_a_deployment_waits_for_the_rollout_of_another_run(
+    serving: Settings, first: "Promoted", second: "Promoted"
+) -> None:
+    deployed(serving, second.promotion.version, run_id="run-a")
+    with pytest.raises(Conflict, match="under way"):
+        deployed(serving, first.promotion.version, run_id="run-b")
+
+    def end_it(line: str) -> None:
+        """The other run ends its rollout as soon as this one says that it waits for it."""
+        if line.startswith("waiting for the rollout of run run-a"):
+            roll_back(serving, None, ignore, run_id="run-a")
+
+    options = DeployOptions(model_version=second.promotion.version, run_id="run-b", wait_min=1)
+    deploy(serving, options, end_it)
+    assert seen(serving).tags["taxiops_run_id"] == "run-b"
+    assert seen(serving).traffic == {"blue": 70, "green": 30}
+
+
 def test_a_slot_that_fails_its_test_never_gets_traffic(
     world: "World", serving: Settings, second: "Promoted"
 ) -> None:
