@@ -54,6 +54,7 @@ lock: $(STAMP)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	  --fork-strategy fewest --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  --output-file requirements.lock
+	$(BIN)/python components/environment/pin.py
 
 build: $(STAMP)
 	$(BIN)/python -m build --no-isolation
