@@ -23,16 +23,17 @@ def harmless(text: str) -> str:
     return AT.sub("\\1\N{WORD JOINER}", shown)
 
 
-def cut(text: str, limit: int) -> str:
-    """The text in at most `limit` characters; when it is cut, its first line says so.
+def cut(text: str, limit: int, taken: int = 0) -> str:
+    """The text in what is left of `limit` characters; when it is cut, its first line says so.
 
+    taken: characters that stand before the text.
     The note stands first because the end may lie in a code block or a folded section.
     """
-    if len(text) <= limit:
+    if len(text) <= limit - taken:
         return text
     note = (
         f"> Cut: GitHub shows at most {limit:,} characters. The artifacts of the run hold all.\n\n"
     )
-    kept = text[: limit - len(note) - 1]
+    kept = text[: limit - taken - len(note) - 1]
     whole_lines = kept.rpartition("\n")[0]
     return f"{note}{whole_lines or kept}\n"

@@ -69,7 +69,7 @@ def compose(line: str, text: str, file: Path) -> str:
             hint="Give the file that the report was written to.",
             code="file-empty",
         )
-    return f"{line}\n{cut(shown, COMMENT_LIMIT - len(line) - 1)}"
+    return f"{line}\n{cut(shown, COMMENT_LIMIT, taken=len(line) + 1)}"
 
 
 def same(theirs: str, ours: str) -> bool:
