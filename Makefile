@@ -43,6 +43,10 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/yamllint --strict .
+	$(BIN)/actionlint -no-color
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
+	$(BIN)/zizmor --offline -q --no-progress --strict-collection --pedantic .github
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks

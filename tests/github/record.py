@@ -193,7 +193,7 @@ def read_step(document: Mapping[str, Any], told: Sequence[Mapping[str, Any]]) ->
     result = "failure" if "failure" in results else next(iter(results), None)
     if result is None:
         result = UNKNOWN if told else "skipped"
-    name = document.get("name") or document.get("uses") or document["run"].strip()
+    name = document.get("name") or document.get("uses") or str(document["run"]).strip()
     lines = tuple(each["msg"].rstrip("\r\n") for each in told if each.get("raw_output"))
     return Step(own[0]["step"].strip() if own else name, result, lines)
 

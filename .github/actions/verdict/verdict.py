@@ -4,12 +4,15 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 
 def problems_of(results: Mapping[str, str], required: set[str]) -> list[str]:
     """What keeps the run from being green, a sentence a job."""
     unknown = sorted(required - set(results))
-    problems = [f"job {name} had to succeed, but the verdict does not wait for it" for name in unknown]
+    problems = [
+        f"job {name} had to succeed, but the verdict does not wait for it" for name in unknown
+    ]
     for name, result in results.items():
         accepted = {"success"} if name in required else {"success", "skipped"}
         if result not in accepted:
@@ -24,7 +27,7 @@ def main() -> int:
     problems = problems_of(results, set(os.environ["REQUIRED"].split()))
     rows = [f"| {name} | {result} |" for name, result in results.items()]
     summary = "\n".join(["| job | result |", "| --- | --- |", *rows, ""])
-    with open(os.environ["GITHUB_STEP_SUMMARY"], "a", encoding="utf-8") as file:
+    with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("a", encoding="utf-8") as file:
         file.write(summary)
     for problem in problems:
         sys.stdout.write(f"::error title=verdict::{problem}\n")

@@ -10,7 +10,7 @@ from taxiops.cloud import connect, endpoints
 from taxiops.config import load_settings
 from taxiops.workflows import record as records
 
-env = "prod" if "prod" in os.environ["STAND_IN_SABOTAGED_JOB"] else "dev"
+env = "prod" if "prod" in os.environ["ACT_STAND_IN_HOOK_JOB"] else "dev"
 connection = connect("local", env, load_settings({"env": env}, os.environ, Path.cwd()))
 endpoint = endpoints.require_endpoint(connection)
 record = records.record_of_tags(endpoint.tags, env, endpoint.name)

@@ -9,40 +9,52 @@ from typing import Any
 import pytest
 import yaml
 
-from .act import Run, run_workflow
-from .conftest import CI, RELEASE, ROOT
-from .project import Project, make_bare_project
+from .act import run_workflow
+from .project import (
+    NO_COMMIT,
+    ROOT,
+    dispatch_event,
+    head,
+    make_repository,
+    pull_request_event,
+    push_event,
+)
+from .record import Run
+from .world import CI, RELEASE
 
 PLAYER = Path(__file__).with_name("player.sh")
 BROKEN = {"shell": "bash", "run": "exit 1"}
 Document = dict[Any, Any]
 
 
-def payload(project: Project, event: str) -> Document:
+def payload(project: Path, event: str) -> Document:
     """An event in which as much as possible runs."""
     if event == "pull_request":
-        return project.pull_request(base="0" * 40, number=5)
+        return pull_request_event(NO_COMMIT, head(project))
     if event == "push":
-        return project.push("0" * 40)
-    return project.dispatch(run_dev_validation="true", artifact_suffix="x")
+        return push_event(NO_COMMIT, head(project))
+    return dispatch_event({"run_dev_validation": True, "artifact_suffix": "x"})
 
 
-def played(project: Project, workflow: str, event: str, folder: Path) -> Run:
+def played(project: Path, workflow: str, event: str) -> Run:
     return run_workflow(
-        project.folder,
+        project,
         workflow,
         event,
         payload(project, event),
-        run_id="5",
-        folder=folder,
         secrets={"GITHUB_TOKEN": "token"},
-        environment={"STAND_IN_TAXIOPS": str(PLAYER)},
+        environment={"ACT_STAND_IN_TAXIOPS": str(PLAYER)},
     )
 
 
 @pytest.fixture(scope="module")
-def project(usable: None, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return make_bare_project(tmp_path_factory.mktemp("broken") / "project")
+def project(act_usable: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workflows and what their steps read; the commands themselves are played."""
+    folder = tmp_path_factory.mktemp("broken") / "project"
+    shutil.copytree(ROOT / ".github", folder / ".github")
+    for name in ("pyproject.toml", "requirements.lock"):
+        shutil.copyfile(ROOT / name, folder / name)
+    return make_repository(folder)
 
 
 def read(path: Path) -> Document:
@@ -54,10 +66,10 @@ def read(path: Path) -> Document:
     return document
 
 
-def variants(project: Project, workflow: str, jobs: list[str]) -> Iterator[tuple[str, str, str]]:
+def variants(project: Path, workflow: str, jobs: list[str]) -> Iterator[tuple[str, str, str]]:
     """(what is broken, file, its text) for every step of the jobs and of the actions they use."""
     file = f".github/workflows/{workflow}"
-    document = read(project.folder / file)
+    document = read(project / file)
     actions: set[str] = set()
     for job in jobs:
         steps = document["jobs"][job]["steps"]
@@ -67,7 +79,7 @@ def variants(project: Project, workflow: str, jobs: list[str]) -> Iterator[tuple
             yield f"{job}[{at}]", file, yaml.safe_dump(with_broken(document, job, at))
     for action in sorted(actions):
         name = f"{action}/action.yml"
-        inner = read(project.folder / name)
+        inner = read(project / name)
         for at, step in enumerate(inner["runs"]["steps"]):
             if "cache-hit" in str(step.get("if", "")):
                 continue
@@ -100,9 +112,9 @@ def with_broken(document: Document, job: str, at: int) -> Document:
     ],
 )
 def test_a_run_is_red_whichever_step_fails(
-    project: Project, tmp_path: Path, workflow: str, event: str, only: tuple[str, ...]
+    project: Path, tmp_path: Path, workflow: str, event: str, only: tuple[str, ...]
 ) -> None:
-    green = played(project, workflow, event, tmp_path / "green")
+    green = played(project, workflow, event)
     assert green.exit_code == 0, green.log
     ran = [name for name, result in green.results.items() if result == "success"]
     assert set(only) <= set(ran)
@@ -111,9 +123,9 @@ def test_a_run_is_red_whichever_step_fails(
     def colour(case: tuple[str, str, str]) -> tuple[str, int, str]:
         what, file, text = case
         copy = tmp_path / what.replace("/", "_")
-        shutil.copytree(project.folder, copy / "project", symlinks=True)
+        shutil.copytree(project, copy / "project", symlinks=True)
         (copy / "project" / file).write_text(text, encoding="utf-8")
-        run = played(Project(copy / "project"), workflow, event, copy)
+        run = played(copy / "project", workflow, event)
         shutil.rmtree(copy)
         return what, run.exit_code, run.results["verdict"]
 
@@ -126,21 +138,20 @@ def test_a_run_is_red_whichever_step_fails(
 
 
 def test_a_failed_deployment_is_followed_by_a_rollback_whose_failure_is_told(
-    project: Project, tmp_path: Path
+    project: Path, tmp_path: Path
 ) -> None:
     for workflow, event, env in ((CI, "push", "dev"), (RELEASE, "workflow_dispatch", "prod")):
         file = f".github/workflows/{workflow}"
         document = read(ROOT / file)
         copy = tmp_path / env
-        shutil.copytree(project.folder, copy / "project", symlinks=True)
+        shutil.copytree(project, copy / "project", symlinks=True)
         document = with_broken(document, f"deploy-{env}", 2)
         target = copy / "project" / file
         target.write_text(yaml.safe_dump(document), encoding="utf-8")
-        run = played(Project(copy / "project"), workflow, event, copy)
+        run = played(copy / "project", workflow, event)
         assert run.results[f"rollback-{env}"] == "success"
         assert run.results["verdict"] == "failure"
         target.write_text(yaml.safe_dump(with_broken(document, f"rollback-{env}", 2)))
-        shutil.rmtree(copy / "store")
-        run = played(Project(copy / "project"), workflow, event, copy)
+        run = played(copy / "project", workflow, event)
         assert run.results[f"rollback-{env}"] == "failure"
         assert run.results["verdict"] == "failure"

@@ -1,0 +1,125 @@
+"""prod-ml-release.yml run by act against the emulator: a release, and one that must not merge."""
+
+import base64
+from urllib.parse import quote
+
+import pytest
+
+from taxiops.workflows.compare import CompareOptions, compare
+from taxiops.workflows.decide_gate import decide_gate
+from taxiops.workflows.deploy import DeployOptions, deploy
+from taxiops.workflows.promote import promote
+from taxiops.workflows.shift_traffic import promote_traffic
+
+from .project import dispatch_event, head, run_git
+from .world import CANARIES, PIPELINE, RELEASE, World, document, succeeded
+
+ALL = {
+    "verify",
+    "approve",
+    "deploy-prod",
+    "test-prod",
+    "traffic-prod",
+    "record",
+    "merge",
+    "verdict",
+}
+
+
+def ignore(_: str) -> None:
+    """Progress that nobody reads."""
+
+
+def validated(world: World, **inputs: str) -> str:
+    """A version of the commit that is checked out, which Dev gave all of its traffic to."""
+    settings = world.connect().settings
+    compare(settings, CompareOptions(world.project / PIPELINE, overrides=inputs), ignore)
+    decide_gate(settings, None, True, "for the tests", "tests", ignore)
+    version = promote(settings, None, ignore).version
+    deploy(settings, DeployOptions(model_version=version), ignore)
+    promote_traffic(settings, None, 100, ignore)
+    return version
+
+
+def branches(world: World) -> tuple[str, str]:
+    return head(world.project, "main"), head(world.project, "integration")
+
+
+@pytest.fixture
+def failing(world: World) -> str:
+    """A version whose deployment in Prod somebody breaks before it is tested."""
+    world.commit_pipeline(max_iter=44)
+    return validated(world, max_iter="25")
+
+
+def test_the_newest_validated_version_goes_to_prod_and_main_follows(world: World) -> None:
+    world.github.git = world.project
+    released = world.commit_pipeline(max_iter=43)
+    world.github.branches.update(zip(("main", "integration"), branches(world), strict=True))
+    version = validated(world)
+    run = world.run(RELEASE, "workflow_dispatch", dispatch_event({}))
+    assert (run.exit_code, succeeded(run)) == (0, ALL), run.log
+    assert world.traffic("prod") == {"green": 100}
+    assert world.serving("prod") == {"green": version}
+    assert document(run, "deployment-prod", "deployment_state.json")["run_id"]
+    assert document(run, "evidence", "trace.json")["model"]["version"] == version
+    assert world.github.branches["main"] == released
+    (release,) = world.github.releases
+    assert (release["tag_name"], release["target_commitish"]) == (f"model-v{version}", released)
+    assert world.versions()[version]["model_sha256"] in release["body"]
+    (deployment,) = world.github.deployments
+    statuses = [each["state"] for each in world.github.statuses[deployment["id"]]]
+    assert (deployment["environment"], statuses) == ("production", ["success"])
+
+
+def test_a_release_that_fails_restores_prod_and_leaves_main_alone(
+    world: World, failing: str
+) -> None:
+    before, main = world.serving("prod"), world.github.branches["main"]
+    payload = dispatch_event({"model_version": failing})
+    run = world.run(RELEASE, "workflow_dispatch", payload, sabotaged="test-prod")
+    assert run.exit_code != 0
+    assert run.results["deploy-prod"] == "success", run.log
+    assert run.results["test-prod"] == "failure"
+    assert run.results["rollback-prod"] == "success"
+    assert (run.results["merge"], run.results["verdict"]) == ("skipped", "failure")
+    assert (world.serving("prod"), world.slots("prod")) == (before, set(before))
+    assert world.github.branches["main"] == main
+    assert len(world.github.releases) == 1
+    states = [each["state"] for found in world.github.statuses.values() for each in found]
+    assert states == ["success", "failure"]
+
+
+def test_a_version_that_was_not_validated_is_stopped_before_the_approval(world: World) -> None:
+    settings, before = world.connect().settings, world.traffic("prod")
+    compare(settings, CompareOptions(world.project / PIPELINE), ignore)
+    decide_gate(settings, None, True, "for the tests", "tests", ignore)
+    version = promote(settings, None, ignore).version
+    payload = dispatch_event({"model_version": version})
+    run = world.run(RELEASE, "workflow_dispatch", payload)
+    assert run.exit_code != 0
+    assert succeeded(run) == set()
+    assert "not validated" in " ".join(run.messages("error", "verify"))
+    assert world.traffic("prod") == before
+
+
+@pytest.mark.parametrize("name", CANARIES)
+def test_no_secret_is_in_any_log_summary_artifact_or_release(world: World, name: str) -> None:
+    secret = CANARIES[name]
+    spellings = {secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode()}
+    texts = [release["body"] for release in world.github.releases]
+    for run in world.runs:
+        texts += [run.log, *run.summaries.values()]
+        texts += [
+            path.read_text(encoding="utf-8", errors="replace")
+            for path in run.artifacts.rglob("*")
+            if path.is_file()
+        ]
+    assert len(texts) > 5
+    for spelling in spellings:
+        assert not any(spelling in text for text in texts)
+
+
+def test_the_released_commit_is_one_that_git_knows(world: World) -> None:
+    for release in world.github.releases:
+        assert run_git(world.project, "cat-file", "-t", release["target_commitish"]) == "commit"
