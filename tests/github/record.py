@@ -73,6 +73,8 @@ class Job:
 class Run:
     """A finished run. jobs: all of the workflow's by id; summaries: Markdown by job id.
 
+    Summaries and annotations are as the steps wrote them: GitHub masks secrets there, act does not.
+
     log: every message, masked, as `job id | message`; stream: all that act wrote, where GitHub
     would mask and act does not always; artifacts: a folder that holds one folder for each.
     """
