@@ -16,13 +16,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 # Tests that share an emulator which took long to fill, the longest first: each group stays in one
 # process when there are several, and begins before the many small ones.
 GROUPS = (
-    "actions/test_ci.py",
-    "workflows/test_rollouts.py workflows/test_promoting.py workflows/test_job_rollouts.py "
-    "workflows/test_emulator.py workflows/test_trace.py",
+    "github/test_ci.py",
+    "github/test_release.py",
+    "workflows",
     "stories/test_runbook.py",
     "stories/test_demo_story.py",
-    "actions/test_release.py",
-    "actions/test_broken_steps.py",
+    "github/test_broken_steps.py",
     "emulator",
     "cloud",
 )

@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 
 import stand_in
-from environment import make_environment
 
 
 def main() -> None:
@@ -31,6 +30,8 @@ def main() -> None:
         return
     if paths == [".venv"] and outer and not entry(key).exists():
         if not look_only:
+            from environment import make_environment
+
             make_environment(stand_in.workspace(), Path(outer))
         told(key, key)
         return
