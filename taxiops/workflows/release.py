@@ -101,6 +101,7 @@ def release(settings: Settings, options: ReleaseOptions, progress: Progress) -> 
     """
     journal, first = opened(settings, options, progress)
     last = STEPS.index(options.until_step) if options.until_step else len(STEPS) - 1
+    check_whole_jobs(options, last)
     if first > last:
         raise UsageError(
             f"Nothing lies between {STEPS[min(first, len(STEPS) - 1)]} and {STEPS[last]}.",
@@ -118,6 +119,17 @@ def release(settings: Settings, options: ReleaseOptions, progress: Progress) -> 
     chain.save(FINISHED if finished else STOPPED)
     command = f"taxiops traffic show --env {PROD}" if finished else "taxiops release"
     return ReleaseResult(tuple(journal["steps"]), journal["status"], command)
+
+
+def check_whole_jobs(options: ReleaseOptions, last: int) -> None:
+    """Raises UsageError when the last step lies in the midst of what one job does."""
+    inside = {*END_TO_END[3:-1], *PROD_STEPS[:-1]}
+    if options.as_job and STEPS[last] in inside:
+        raise UsageError(
+            f"--until {STEPS[last]}: with --as-job one job does that and what follows.",
+            hint="--until traffic-dev, or --until traffic-prod",
+            code="release-range",
+        )
 
 
 def opened(

@@ -133,3 +133,39 @@ def test_a_damaged_journal_starts_afresh(settings: Settings, done: Done, text: s
     (settings.output / "release.json").write_text(text, encoding="utf-8")
     run(settings, until_step="gate")
     assert done == ["test", "compare", "gate"]
+
+
+@pytest.fixture
+def jobs(done: Done, monkeypatch: pytest.MonkeyPatch) -> Done:
+    """What one job does is noted too."""
+
+    def noted(name: str) -> Callable[[room.Chain, str], str]:
+        def act(chain: room.Chain, env: str) -> str:
+            done.append(f"{name} {env}".strip())
+            return "done in a job"
+
+        return act
+
+    monkeypatch.setattr(room, "end_to_end_in_job", noted("end-to-end"))
+    monkeypatch.setattr(room, "roll_out_in_job", noted("rollout"))
+    return done
+
+
+def test_with_jobs_one_pipeline_does_all_of_dev_and_another_prod(
+    settings: Settings, jobs: Done
+) -> None:
+    result = run(settings, as_job=True)
+    assert jobs == ["test", "end-to-end", "rollout prod"]
+    assert [step["step"] for step in result.steps] == list(STEPS)
+    assert result.status == "finished"
+
+
+def test_with_jobs_a_release_may_begin_at_a_deployment_and_end_behind_one(
+    settings: Settings, jobs: Done
+) -> None:
+    run(settings, as_job=True, from_step="deploy-dev", until_step="traffic-dev")
+    assert jobs == ["rollout dev"]
+    with pytest.raises(UsageError, match="one job"):
+        run(settings, as_job=True, until_step="test-prod")
+    run(settings, as_job=True, from_step="compare", until_step="gate")
+    assert jobs == ["rollout dev", "compare", "gate"]
