@@ -58,6 +58,8 @@ lock: $(STAMP)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	  --fork-strategy fewest --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  --output-file requirements.lock
+	@# What a new version requires is read from the installed one.
+	@$(MAKE) --no-print-directory $(STAMP)
 	$(BIN)/python components/environment/pin.py
 
 build: $(STAMP)

@@ -55,25 +55,33 @@ def pinned(lock: str) -> dict[str, tuple[str, str]]:
 def own_requirements() -> list[str]:
     """What pyproject.toml says taxiops itself needs."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return [Requirement(text).name for text in project["dependencies"]]
+    return list(project["dependencies"])
 
 
 def needed(roots: Iterable[str]) -> list[str]:
-    """The roots and everything they require on the image, as installed here."""
-    found: set[str] = set()
-    left = [(name, frozenset[str]()) for name in roots]
+    """The packages of the requirements and all that these require on the image, as installed here.
+
+    A package may be met again with an extra, which then brings more; so both are remembered.
+    """
+    seen: set[tuple[str, frozenset[str]]] = set()
+    left = [wanted(root) for root in roots]
     while left:
-        name, extras = left.pop()
-        for text in requires(name) or []:
-            requirement = Requirement(text)
-            if is_wanted(requirement, extras) and normal(requirement.name) not in found:
-                left.append((requirement.name, frozenset(requirement.extras)))
-        found.add(normal(name))
-    return sorted(found)
+        one = left.pop()
+        if one in seen:
+            continue
+        seen.add(one)
+        name, extras = one
+        left += [wanted(text) for text in requires(name) or [] if is_wanted(text, extras)]
+    return sorted({name for name, _ in seen})
 
 
-def is_wanted(requirement: Requirement, extras: frozenset[str]) -> bool:
-    marker = requirement.marker
+def wanted(text: str) -> tuple[str, frozenset[str]]:
+    requirement = Requirement(text)
+    return normal(requirement.name), frozenset(requirement.extras)
+
+
+def is_wanted(text: str, extras: frozenset[str]) -> bool:
+    marker = Requirement(text).marker
     return marker is None or any(
         marker.evaluate({**IMAGE, "extra": extra}) for extra in ("", *extras)
     )
@@ -109,11 +117,14 @@ def requirements(lock: str) -> str:
 def dockerfile() -> str:
     """The text of operations/Dockerfile."""
     return f"""{MADE_BY}
-# Azure ML mounts a job's outputs as root's, so that the image keeps its default user.
+# The user stays root, as in Azure ML's own images: nothing promises that the mounts of a job's
+# outputs can be written by another. Nothing lies in /root, so a compute may still choose one.
 FROM python:{PYTHON}-slim-bookworm
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY requirements.txt /opt/taxiops/
-RUN pip install --no-cache-dir --no-deps --require-hashes -r /opt/taxiops/requirements.txt
+# Wheels only: the slim image has no compiler, and no package's build script runs here.
+RUN pip install --no-cache-dir --only-binary=:all: --no-deps --require-hashes \\
+    -r /opt/taxiops/requirements.txt
 """
 
 

@@ -40,6 +40,9 @@ Head = Annotated[
     str, typer.Option("--head", metavar="BRANCH", help="Branch that holds the commit.")
 ]
 Base = Annotated[str, typer.Option("--base", metavar="BRANCH", help="Branch to bring forward.")]
+Check = Annotated[
+    bool, typer.Option("--check", help="Change nothing; say whether the commit is on the branch.")
+]
 MergeSha = Annotated[
     str, typer.Option("--sha", metavar="SHA", help="Exactly this commit (default: the newest).")
 ]
@@ -97,7 +100,9 @@ def deployment(
 
 
 @command(app, "merge", places_itself=True)
-def merge(session: Session, head: Head, base: Base, sha: MergeSha = "") -> Outcome:
+def merge(
+    session: Session, head: Head, base: Base, sha: MergeSha = "", check: Check = False
+) -> Outcome:
     """Bring a branch forward to a commit of another, by fast-forward where possible.
 
     GITHUB_TOKEN needs `contents: write` and, where a ruleset guards the base, to be its bypass
@@ -105,8 +110,9 @@ def merge(session: Session, head: Head, base: Base, sha: MergeSha = "") -> Outco
     """
     from taxiops.workflows.github_merge import merge as run
 
-    result = run(head, base, sha, session.progress)
+    result = run(head, base, sha, session.progress, only_check=check)
     ways = {
+        "possible": f"can be brought to {result.commit[:10]}, which {result.head} holds",
         "already": f"holds {result.commit[:10]} already",
         "fast-forward": f"is fast-forwarded to {result.commit[:10]}",
         "merge": f"has {result.commit[:10]} merged in as {result.merged_sha[:10]}",

@@ -11,7 +11,6 @@ from taxiops.cloud.client import Connection
 from taxiops.cloud.models import ModelVersion
 from taxiops.cloud.views import EndpointView
 from taxiops.config import Settings
-from taxiops.domain.evidence import NOTHING
 from taxiops.domain.rollout import Action, choose_slot
 from taxiops.errors import Conflict, Restored, RestoreFailed, StillRunning, TaxiopsError
 from taxiops.workflows import record as records
@@ -181,7 +180,7 @@ def plan(
         prior_mirror=dict(endpoint.mirror) if endpoint else {},
         model=model,
         commit=version.tags.get("commit", ""),
-        run_id=options.run_id or version.tags.get("run_id", "").removeprefix(NOTHING),
+        run_id=options.run_id,
     )
 
 

@@ -13,6 +13,7 @@ from taxiops.github.names import check_commit, check_ref
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress
 
 ALREADY, FAST_FORWARD, MERGE = "already", "fast-forward", "merge"
+POSSIBLE = "possible"
 # Somebody else may push to the base between our look and our move.
 TRIES = 3
 
@@ -41,9 +42,12 @@ class MergeResult:
         }
 
 
-def merge(head: str, base: str, commit: str, progress: Progress) -> MergeResult:
+def merge(
+    head: str, base: str, commit: str, progress: Progress, *, only_check: bool = False
+) -> MergeResult:
     """Make base hold the commit of head (empty: its newest); never moves base back.
 
+    only_check: change nothing; fail now when the commit is not there to be merged later.
     Raises Conflict when the commit is not on head or cannot be merged, NotAuthorised when a
     ruleset forbids it, NotFound for an unknown branch.
     """
@@ -58,6 +62,9 @@ def merge(head: str, base: str, commit: str, progress: Progress) -> MergeResult:
     wanted = commit or newest
     if wanted != newest:
         check_on_branch(client, wanted, head, newest)
+    if only_check:
+        current = branches.read_branch(client, base)
+        return MergeResult(client.address.repository, head, base, wanted, current, POSSIBLE)
     merged, how = bring(client, base, wanted, f"Merge {head} into {base}", progress)
     return MergeResult(client.address.repository, head, base, wanted, merged, how)
 

@@ -85,6 +85,15 @@ def test_a_commit_that_is_not_on_the_head_is_refused(
     assert "is not on integration" in done.stderr
 
 
+def test_a_check_says_whether_it_could_be_done_and_changes_nothing(
+    fake: FakeGitHub, tmp_path: Path
+) -> None:
+    done = merge(fake, tmp_path, "--check", "--sha", B, "--json")
+    assert (done.document["how"], done.document["merged_sha"]) == ("possible", A)
+    assert merge(fake, tmp_path, "--check", "--sha", OTHER).exit_code == 9
+    assert (fake.branches["main"], fake.writes()) == (A, [])
+
+
 def test_a_conflict_says_how_to_resolve_it(fake: FakeGitHub, tmp_path: Path) -> None:
     fake.branches["main"] = OTHER
     fake.conflicts.add(D)

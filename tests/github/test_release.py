@@ -48,7 +48,7 @@ def branches(world: World) -> tuple[str, str]:
 @pytest.fixture
 def failing(world: World) -> str:
     """A version whose deployment in Prod somebody breaks before it is tested."""
-    world.commit_pipeline(max_iter=44)
+    world.github.branches["integration"] = world.commit_pipeline(max_iter=44)
     return validated(world, max_iter="25")
 
 
@@ -118,6 +118,17 @@ def test_no_secret_is_in_any_log_summary_artifact_or_release(world: World, name:
     assert len(texts) > 5
     for spelling in spellings:
         assert not any(spelling in text for text in texts)
+
+
+def test_a_version_whose_commit_is_not_on_integration_is_stopped_before_the_approval(
+    world: World,
+) -> None:
+    before = world.traffic("prod")
+    world.github.branches["integration"] = world.github.branches["main"]
+    run = world.run(RELEASE, "workflow_dispatch", dispatch_event({"model_version": "2"}))
+    assert succeeded(run) == set()
+    assert run.results["verify"] == "failure"
+    assert world.traffic("prod") == before
 
 
 def test_the_released_commit_is_one_that_git_knows(world: World) -> None:
