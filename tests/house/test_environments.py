@@ -25,7 +25,7 @@ LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 SOURCES = sorted((ROOT / "taxiops").rglob("*.py"))
 # What training and scoring import of ours; the layers hold them to that.
 STEPS = ("steps/", "domain/", "errors.py")
-# What no job that acts imports: .amlignore keeps the emulator out, the scoring server runs score.py.
+# What no job that acts imports: .amlignore keeps the emulator out, and score.py is for the server.
 NOT_ACTING = ("emulator/", "steps/score.py")
 
 
