@@ -36,6 +36,8 @@ def group_of(item: pytest.Item) -> int:
     return len(GROUPS)
 
 
+# Before xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         place = group_of(item)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -70,9 +71,13 @@ def load_component(path: Path) -> Any:  # noqa: ANN401 - the SDK has no types
 
 
 def loaded(load: Callable[[], Any], path: Path) -> Any:  # noqa: ANN401 - the SDK has no types
+    """What `load` gives, validated by the SDK; raises UsageError naming file and key."""
     from azure.core.exceptions import AzureError
     from marshmallow.exceptions import ValidationError
 
+    from taxiops.cloud.client import prepare_process
+
+    prepare_process(os.environ)
     # The SDK warns of fields it does not know on stderr and then refuses them or not.
     try:
         with sdk_silenced():

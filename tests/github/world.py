@@ -1,11 +1,13 @@
 """A repository, an emulator that its workflows act on, GitHub beside it, and what they show."""
 
+import base64
 import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from taxiops.cloud import connect, endpoints, models
 from taxiops.cloud.client import Connection
@@ -115,6 +117,25 @@ class World:
 
     def slots(self, env: str = "dev") -> set[str]:
         return set(endpoints.require_endpoint(self.connect(env)).slots)
+
+
+def spellings(secret: str) -> set[str]:
+    """The secret as it is, in base64, and as part of an address."""
+    return {secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode()}
+
+
+def all_told(world: World) -> list[str]:
+    """Every log, summary, artifact, comment and release of all runs so far."""
+    comments = [each["body"] for found in world.github.comments.values() for each in found]
+    texts = [*comments, *(release["body"] for release in world.github.releases)]
+    for run in world.runs:
+        texts += [run.log, *run.summaries.values(), *run.messages("error")]
+        texts += [
+            path.read_text(encoding="utf-8", errors="replace")
+            for path in run.artifacts.rglob("*")
+            if path.is_file()
+        ]
+    return texts
 
 
 def succeeded(run: Run) -> set[str]:

@@ -51,7 +51,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def typed(folder: Path, lines: str) -> "subprocess.CompletedProcess[str]":
     """The lines in a shell that stops at the first failure, as an operator does."""
-    dropped = ("TAXIOPS_", "AML_", "AZURE_", "GITHUB_", "CI", "PYTEST_")
+    dropped = ("TAXIOPS_", "AML_", "AZURE", "GITHUB_", "CI", "PYTEST_")
     environ = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
     environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environ["PATH"]])
     return subprocess.run(
