@@ -58,6 +58,10 @@ def load_pipeline(text: str, path: Path) -> Any:  # noqa: ANN401 - the SDK has n
 
     Raises UsageError naming the file and, where the SDK says so, the key.
     """
+    from taxiops.cloud.client import prepare_process
+
+    # The SDK refuses to be imported in a cloud that it does not know.
+    prepare_process(os.environ)
     from azure.ai.ml import load_job
 
     return loaded(lambda: load_job(io.StringIO(text), relative_origin=str(path.resolve())), path)
@@ -65,6 +69,9 @@ def load_pipeline(text: str, path: Path) -> Any:  # noqa: ANN401 - the SDK has n
 
 def load_component(path: Path) -> Any:  # noqa: ANN401 - the SDK has no types
     """The component of a YAML file; raises UsageError naming the file and the key."""
+    from taxiops.cloud.client import prepare_process
+
+    prepare_process(os.environ)
     from azure.ai.ml import load_component as load
 
     return loaded(lambda: load(path), path)
@@ -75,9 +82,6 @@ def loaded(load: Callable[[], Any], path: Path) -> Any:  # noqa: ANN401 - the SD
     from azure.core.exceptions import AzureError
     from marshmallow.exceptions import ValidationError
 
-    from taxiops.cloud.client import prepare_process
-
-    prepare_process(os.environ)
     # The SDK warns of fields it does not know on stderr and then refuses them or not.
     try:
         with sdk_silenced():
