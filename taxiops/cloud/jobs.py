@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -58,10 +59,7 @@ def load_pipeline(text: str, path: Path) -> Any:  # noqa: ANN401 - the SDK has n
 
     Raises UsageError naming the file and, where the SDK says so, the key.
     """
-    from taxiops.cloud.client import prepare_process
-
-    # The SDK refuses to be imported in a cloud that it does not know.
-    prepare_process(os.environ)
+    prepare_import()
     from azure.ai.ml import load_job
 
     return loaded(lambda: load_job(io.StringIO(text), relative_origin=str(path.resolve())), path)
@@ -69,12 +67,21 @@ def load_pipeline(text: str, path: Path) -> Any:  # noqa: ANN401 - the SDK has n
 
 def load_component(path: Path) -> Any:  # noqa: ANN401 - the SDK has no types
     """The component of a YAML file; raises UsageError naming the file and the key."""
-    from taxiops.cloud.client import prepare_process
-
-    prepare_process(os.environ)
+    prepare_import()
     from azure.ai.ml import load_component as load
 
     return loaded(lambda: load(path), path)
+
+
+def prepare_import() -> None:
+    """The SDK refuses to be imported in a cloud that it does not know, as a parent may have said.
+
+    Once it is imported, the variable names the cloud of our own clients.
+    """
+    from taxiops.cloud.client import prepare_process
+
+    if "azure.ai.ml" not in sys.modules:
+        prepare_process(os.environ)
 
 
 def loaded(load: Callable[[], Any], path: Path) -> Any:  # noqa: ANN401 - the SDK has no types
