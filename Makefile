@@ -35,7 +35,7 @@ demo: $(STAMP)
 	@$(BIN)/taxiops demo
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
