@@ -10,9 +10,40 @@ if TYPE_CHECKING:
     from taxiops.workflows.emulator import EmulatorResult
 
 app = noun("The embedded Azure ML: started by itself when --cloud local needs it.")
+faults = noun("Hazards of Azure ML, inflicted on demand until the emulator stops.")
+app.add_typer(faults, name="fault")
 
 Program = Annotated[
     list[str], typer.Argument(metavar="CMD", help="The program and its arguments, after --.")
+]
+
+Kind = Annotated[
+    str, typer.Argument(help="What goes wrong, such as throttle, lost-answer, quota or slow.")
+]
+On = Annotated[
+    str,
+    typer.Option(
+        "--on",
+        metavar="PATTERN",
+        help="The operation: 'PUT onlineEndpoints', '* deployments', 'POST score', 'provision'.",
+    ),
+]
+Target = Annotated[
+    str, typer.Option("--target", metavar="PATTERN", help="Only for this name, such as a slot's.")
+]
+Count = Annotated[
+    int, typer.Option("--count", min=0, help="How often it strikes; 0: until it is cleared.")
+]
+Skip = Annotated[int, typer.Option("--skip", min=0, help="Let so many operations pass first.")]
+Probability = Annotated[
+    float, typer.Option("--probability", min=0, max=1, help="Chance that it strikes.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="What the chances are drawn from.")]
+Seconds = Annotated[
+    float, typer.Option("--seconds", min=0, help="How long slow takes; Retry-After of throttle.")
+]
+Live = Annotated[
+    bool, typer.Option("--live", help="Only scoring requests that the traffic rules routed.")
 ]
 
 
@@ -71,6 +102,58 @@ def execute(session: Session, program: Program) -> Successor:
     from taxiops.workflows import emulator
 
     return Successor(program, emulator.exec_environment(session.settings))
+
+
+@command(faults, "add", both=True)
+def fault_add(
+    session: Session,
+    kind: Kind,
+    on: On,
+    target: Target = "*",
+    count: Count = 1,
+    skip: Skip = 0,
+    probability: Probability = 1.0,
+    seed: Seed = 0,
+    seconds: Seconds = 0.0,
+    live: Live = False,
+) -> Outcome:
+    """Switch a hazard on, as docs/explanation/emulator.md lists them."""
+    from taxiops.workflows import emulator
+
+    fault = {
+        "kind": kind,
+        "on": on,
+        "target": target,
+        "count": count,
+        "skip": skip,
+        "probability": probability,
+        "seed": seed,
+        "seconds": seconds,
+        "is_live": live,
+    }
+    return shown(emulator.add_fault(session.settings, fault), f"{on}: {kind} is switched on.")
+
+
+@command(faults, "list", both=True)
+def fault_list(session: Session) -> Outcome:
+    """Show the hazards that are switched on, and how often each struck."""
+    from taxiops.cli.console import Table
+    from taxiops.workflows import emulator
+
+    result = emulator.list_faults(session.settings)
+    names = ("name", "kind", "on", "target", "count", "struck")
+    rows = tuple(tuple(str(each[name]) for name in names) for each in result.facts["faults"])
+    headline = "" if rows else "No fault is switched on."
+    return Outcome(result, headline=headline, blocks=(Table(names, rows),) if rows else ())
+
+
+@command(faults, "clear", both=True)
+def fault_clear(session: Session) -> Outcome:
+    """Switch all hazards off."""
+    from taxiops.workflows import emulator
+
+    result = emulator.clear_faults(session.settings)
+    return Outcome(result, headline=f"{result.facts['cleared']} switched off.")
 
 
 def shown(result: "EmulatorResult", headline: str) -> Outcome:

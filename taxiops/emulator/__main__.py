@@ -10,9 +10,11 @@ from taxiops.emulator import server
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m taxiops.emulator")
-    parser.add_argument("action", choices=("start", "stop", "status", "reset", "run"))
+    parser.add_argument("action", choices=("start", "stop", "status", "reset", "run", "fault"))
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--seed", type=json.loads, default=None, help="workspaces and registries")
+    parser.add_argument("--add", type=json.loads, default=None, help="a fault to switch on")
+    parser.add_argument("--clear", action="store_true", help="switch all faults off")
     parser.add_argument("--owner-pid", type=int, default=None, help="end with this process")
     options = parser.parse_args()
     if options.action == "run":
@@ -20,6 +22,8 @@ def main() -> int:
     try:
         if options.action == "start":
             document = server.start(options.state, options.seed, options.owner_pid)
+        elif options.action == "fault":
+            document = server.fault(options.state, options.add, is_clearing=options.clear)
         else:
             document = getattr(server, options.action)(options.state)
     except server.EmulatorError as error:

@@ -1,12 +1,14 @@
 """What one running emulator is made of; handlers receive it as their first argument."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from taxiops.emulator.identity import Identity
 from taxiops.emulator.state.assets import Assets
 from taxiops.emulator.state.blobs import Blobs
 from taxiops.emulator.state.deployments import Deployments
+from taxiops.emulator.state.faults import Faults
 from taxiops.emulator.state.jobs import Jobs
 from taxiops.emulator.state.operations import Operations
 from taxiops.emulator.state.store import Store
@@ -23,7 +25,10 @@ class Addresses:
 
 @dataclass(frozen=True)
 class Emulator:
-    """The parts of a running emulator. `folder` holds all of its state."""
+    """The parts of a running emulator. `folder` holds all of its state.
+
+    remembered: path -> the last answer to a read, for faults that repeat it.
+    """
 
     folder: Path
     addresses: Addresses
@@ -34,6 +39,8 @@ class Emulator:
     operations: Operations
     jobs: Jobs
     deployments: Deployments
+    faults: Faults
+    remembered: dict[str, Any] = field(default_factory=dict)
 
     @property
     def cloud_name(self) -> str:

@@ -27,6 +27,7 @@ from taxiops.emulator.scoring_http import (
     whole_bytes,
 )
 from taxiops.emulator.state.deployments import Deployments
+from taxiops.emulator.state.faults import REFUSALS, SCORE, Fault, Faults
 from taxiops.emulator.state.routing import Instance, Row, Target, token_audience
 
 CHUNK_BYTES = 256 * 1024
@@ -43,6 +44,10 @@ logger = logging.getLogger(__name__)
 
 class Unreachable(Exception):
     """Nothing was sent: the instance does not listen."""
+
+
+class ConnectionLost(Exception):
+    """A fault breaks the client's connection in place of an answer."""
 
 
 class Connection(asyncio.Protocol):
@@ -103,7 +108,11 @@ class Connection(asyncio.Protocol):
     async def _serve(self) -> None:
         while self._waiting:
             incoming = self._waiting.popleft()
-            answer = await self._proxy.answer(incoming)
+            try:
+                answer = await self._proxy.answer(incoming)
+            except ConnectionLost:
+                self._transport.abort()
+                return
             if self._transport.is_closing():
                 return
             self._transport.write(
@@ -131,11 +140,12 @@ class ScoringProxy:
     def __init__(
         self,
         deployments: Deployments,
+        faults: Faults,
         identity: Identity,
         context: ssl.SSLContext,
         listening: socket.socket,
     ) -> None:
-        self._deployments, self._identity = deployments, identity
+        self._deployments, self._faults, self._identity = deployments, faults, identity
         self._context, self._listening = context, listening
         self._loop = asyncio.new_event_loop()
         self._random = random.SystemRandom()
@@ -199,9 +209,11 @@ class ScoringProxy:
     # -- one request -------------------------------------------------------------------------
 
     async def answer(self, incoming: Incoming) -> Answer:
-        """The answer to a request. Never raises but when cancelled."""
+        """The answer to a request. Raises ConnectionLost, and when cancelled."""
         try:
             answer = await self._routed(incoming)
+        except ConnectionLost:
+            raise
         except Exception:
             logger.exception("scoring")
             answer = failure(500, "InternalServerError", "The emulator failed; see its log.")
@@ -231,7 +243,9 @@ class ScoringProxy:
             return target
         if incoming.method == "POST" and not wanted:
             self._mirror(row, target, incoming, route)
-        return await self._score(target, incoming, route)
+        is_score = incoming.method == "POST"
+        fault = is_score and self._faults.take(SCORE, target.name, is_live=not wanted)
+        return await self._score(target, incoming, route, fault or None)
 
     def _is_authorised(self, row: Row, incoming: Incoming) -> bool:
         header = incoming.headers.get("authorization", "")
@@ -274,12 +288,21 @@ class ScoringProxy:
         """The same request once more; nobody sees the answer."""
         await self._score(target, incoming, route)
 
-    async def _score(self, target: Target, incoming: Incoming, route: str) -> Answer:
+    async def _score(
+        self, target: Target, incoming: Incoming, route: str, fault: Fault | None = None
+    ) -> Answer:
         who = {DEPLOYMENT_HEADER: target.name}
+        if fault and fault.kind in REFUSALS:
+            refusal = REFUSALS[fault.kind]
+            return failure(refusal.status, refusal.code, refusal.message, who)
+        if fault and fault.kind == "lost-request":
+            raise ConnectionLost
         if target.in_flight >= target.most_in_flight:
             return failure(429, "TooManyRequests", f"{target.name} is at its limit.", who)
         try:
             async with asyncio.timeout(target.timeout_s):
+                if fault and fault.kind == "slow":
+                    await asyncio.sleep(fault.seconds)
                 answer = await exchange(target, request_bytes(incoming, route))
         except TimeoutError:
             message = f"{target.name} took longer than {target.timeout_s:g} s."
@@ -288,6 +311,10 @@ class ScoringProxy:
             return failure(503, "ServiceUnavailable", f"{target.name} has no ready instance.", who)
         except (OSError, ValueError) as error:
             return failure(502, "BadGateway", f"{target.name}: {error}", who)
+        if fault and fault.kind == "lost-answer":
+            raise ConnectionLost
+        if fault and fault.kind == "model-error":
+            answer = Answer(500, b"the model failed", {})
         if 200 <= answer.status < 300:
             return Answer(answer.status, answer.body, {**answer.headers, **who})
         reason = {

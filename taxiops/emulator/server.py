@@ -165,9 +165,25 @@ def call(state: Path, method: str, path: str, body: Json | None = None) -> Json:
             answer = json.loads(response.read() or b"{}")
             return answer if isinstance(answer, dict) else {}
     except urllib.error.HTTPError as error:
-        raise EmulatorError(f"{path}: {error.read().decode(errors='replace')[:500]}") from error
+        raise EmulatorError(told(error.read())) from error
     except OSError as error:
         raise EmulatorError(f"{path}: {error}") from error
+
+
+def told(content: bytes) -> str:
+    """What an error answer says, in its own words."""
+    try:
+        return str(json.loads(content)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return content.decode(errors="replace")[:500]
+
+
+def fault(state: Path, added: Json | None, *, is_clearing: bool) -> Json:
+    """Switch a fault on, or all off, or tell which there are. Raises EmulatorError."""
+    path = "/_emulator/faults"
+    if added is not None:
+        return call(state, "POST", path, added)
+    return call(state, "DELETE" if is_clearing else "GET", path)
 
 
 def stop(state: Path) -> Json:
@@ -222,6 +238,7 @@ async def serve(state: Path, owner_pid: int | None) -> None:
     import uvicorn
 
     from taxiops.emulator.api.app import App
+    from taxiops.emulator.protocol import Protocol
     from taxiops.emulator.wiring import build
 
     identity = ensure_identity(state / "identity.json")
@@ -233,6 +250,7 @@ async def serve(state: Path, owner_pid: int | None) -> None:
     app = App(emulator, sockets[1].getsockname()[1])
     config = uvicorn.Config(
         app,
+        http=Protocol,
         log_level="warning",
         access_log=False,
         lifespan="off",

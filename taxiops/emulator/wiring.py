@@ -10,6 +10,7 @@ from taxiops.emulator.scoring import ScoringProxy
 from taxiops.emulator.state.assets import Assets
 from taxiops.emulator.state.blobs import Blobs
 from taxiops.emulator.state.deployments import Deployments
+from taxiops.emulator.state.faults import Faults
 from taxiops.emulator.state.job_environment import Surroundings, ensure_bundle
 from taxiops.emulator.state.jobs import Jobs
 from taxiops.emulator.state.operations import Operations
@@ -31,7 +32,8 @@ def build(
     bundle = ensure_bundle(state / "tls" / "ca.pem")
     surroundings = Surroundings(addresses[0], identity.client_id, bundle)
     jobs = Jobs(store, blobs, assets, state / "jobs", surroundings)
-    deployments = Deployments(store, assets, operations, state / "deployments")
+    faults = Faults()
+    deployments = Deployments(store, assets, operations, state / "deployments", faults)
     emulator = Emulator(
         folder=state,
         addresses=Addresses(*addresses),
@@ -42,5 +44,6 @@ def build(
         operations=operations,
         jobs=jobs,
         deployments=deployments,
+        faults=faults,
     )
-    return emulator, ScoringProxy(deployments, identity, context, scoring_socket)
+    return emulator, ScoringProxy(deployments, faults, identity, context, scoring_socket)

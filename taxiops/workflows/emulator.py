@@ -53,11 +53,38 @@ def reset(settings: Settings) -> EmulatorResult:
     return EmulatorResult(called("reset", settings), "taxiops demo")
 
 
-def called(action: str, settings: Settings) -> dict[str, Any]:
+def add_fault(settings: Settings, fault: Mapping[str, Any]) -> EmulatorResult:
+    """Switch on a hazard of Azure; starts the emulator if need be.
+
+    Raises UsageError for a hazard that there is not, or that cannot happen there.
+    """
+    start(settings)
+    try:
+        facts = called("fault", settings, "--add", json.dumps(dict(fault)))
+    except StepFailed as error:
+        raise UsageError(
+            f"The emulator cannot do that: {error.why}",
+            hint="taxiops emulator fault add throttle --on 'PUT onlineEndpoints'",
+            code="emulator-fault",
+        ) from error
+    return EmulatorResult(facts, "taxiops emulator fault list")
+
+
+def list_faults(settings: Settings) -> EmulatorResult:
+    """Every fault that is switched on, and how often it struck."""
+    return EmulatorResult(called("fault", settings), "taxiops emulator fault clear")
+
+
+def clear_faults(settings: Settings) -> EmulatorResult:
+    """Switch all faults off."""
+    return EmulatorResult(called("fault", settings, "--clear"), "taxiops emulator status")
+
+
+def called(action: str, settings: Settings, *options: str) -> dict[str, Any]:
     """What `python -m taxiops.emulator ACTION` prints; raises StepFailed with its own words."""
     require_local(settings)
     arguments = [sys.executable, "-m", "taxiops.emulator", action]
-    arguments += ["--state", str(settings.emulator_state)]
+    arguments += ["--state", str(settings.emulator_state), *options]
     done = subprocess.run(
         arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )

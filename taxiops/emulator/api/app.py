@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -14,6 +13,7 @@ from taxiops.emulator.api import (
     control,
     deployments,
     endpoints,
+    faults,
     identity,
     jobs,
     operations,
@@ -31,6 +31,7 @@ MOST_ARM_BYTES = 16 * 1024 * 1024
 MOST_BLOB_BYTES = 512 * 1024 * 1024
 MODULES = (
     control,
+    faults,
     identity,
     workspaces,
     computes,
@@ -44,6 +45,8 @@ MODULES = (
 )
 ROUTES: tuple[Route, ...] = tuple(route for module in MODULES for route in module.routes.table)
 
+# The member of a request's scope that breaks its connection; see protocol.py.
+BREAK = "taxiops.break"
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -74,7 +77,17 @@ class App:
         request = parse(scope, body)
         serve = serve_blobs if is_blob else answer
         response = await asyncio.to_thread(serve, self._emulator, request)
+        if response is faults.DROPPED:
+            await drop(scope, receive)
+            return
         await write_response(send, response, request.method)
+
+
+async def drop(scope: Message, receive: Receive) -> None:
+    """Break the connection instead of an answer."""
+    scope[BREAK]()
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def parse(scope: Message, body: bytes) -> Request:
@@ -116,7 +129,7 @@ def answer(emulator: Emulator, request: Request) -> Response:
                 "The access token is missing, expired or not from this tenant.",
                 headers={"www-authenticate": 'Bearer error="invalid_token"'},
             )
-        return route.handler(emulator, replace(request, params=parameters))
+        return faults.routed(emulator, route, request, parameters)
     except AzureError as error:
         return error_response(error)
     except Unresolved as error:

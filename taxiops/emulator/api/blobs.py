@@ -7,9 +7,11 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
+from taxiops.emulator.api.faults import DROPPED, struck
 from taxiops.emulator.api.wire import Request, Response
 from taxiops.emulator.context import Emulator
 from taxiops.emulator.state.blobs import ACCOUNT_SUFFIX, BadName, Blob
+from taxiops.emulator.state.faults import REFUSALS, Fault
 
 VERSION = "2024-11-04"
 MOST_XML_BYTES = 4 * 1024 * 1024
@@ -28,16 +30,34 @@ def serve_blobs(emulator: Emulator, request: Request) -> Response:
     """Answer one request of the blob port."""
     try:
         container, blob = split(request.path)
-        answer = dispatch(emulator, request, container, blob)
+        answer = struck_or_served(emulator, request, container, blob)
     except BadName as error:
         answer = failure(BlobError(400, "InvalidResourceName", str(error)), request.method)
     except BlobError as error:
         answer = failure(error, request.method)
+    if answer is DROPPED:
+        return answer
     headers = {
         "x-ms-version": VERSION,
         "x-ms-request-id": request.headers.get("x-ms-client-request-id", ""),
     }
     return Response(answer.status, answer.body, {**headers, **answer.headers})
+
+
+def struck_or_served(emulator: Emulator, request: Request, container: str, blob: str) -> Response:
+    """As asked, or gone wrong as a fault says: `PUT blobs` by blob name, `LIST blobs` too."""
+    method = request.method if blob else "LIST"
+    fault = emulator.faults.take(f"{method} blobs", blob)
+
+    def act() -> Response:
+        return dispatch(emulator, request, container, blob)
+
+    return struck(fault, act, refuse) if fault else act()
+
+
+def refuse(fault: Fault) -> Response:
+    refusal = REFUSALS[fault.kind]
+    raise BlobError(refusal.status, refusal.code, refusal.message)
 
 
 def failure(error: BlobError, method: str) -> Response:

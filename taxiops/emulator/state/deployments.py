@@ -24,6 +24,7 @@ from taxiops.emulator.state.endpoint_documents import (
     Json,
     Key,
 )
+from taxiops.emulator.state.faults import PROVISION, PROVISIONING_FAILURES, Faults
 from taxiops.emulator.state.fleet import Fleet, drain
 from taxiops.emulator.state.operations import Operations
 from taxiops.emulator.state.routing import Row, instance_count, row_of, target_of
@@ -41,9 +42,11 @@ class Deployments:
     returns once every request routed by an older table is counted.
     """
 
-    def __init__(self, store: Store, assets: Assets, operations: Operations, folder: Path) -> None:
+    def __init__(
+        self, store: Store, assets: Assets, operations: Operations, folder: Path, faults: Faults
+    ) -> None:
         self.documents = EndpointDocuments(store, operations)
-        self._assets, self._operations = assets, operations
+        self._assets, self._operations, self._faults = assets, operations, faults
         self._folder, self._sockets_record = folder, folder / "sockets"
         self._sockets = fresh_sockets(self._sockets_record)
         self._fleets: dict[Key, Fleet] = {}
@@ -60,6 +63,13 @@ class Deployments:
         stored = self.documents.put_endpoint(scope, name, document)
         self.publish()
         return stored
+
+    def put_back(
+        self, scope: str, name: str, traffic: Mapping[str, int], mirror: Mapping[str, int]
+    ) -> None:
+        """Give an endpoint other shares than it was last asked for."""
+        self.documents.put_back(scope, name, traffic, mirror)
+        self.publish()
 
     def regenerate_key(self, scope: str, name: str, which: str) -> None:
         """`which` is primaryKey or secondaryKey; the old one is refused at once."""
@@ -111,7 +121,14 @@ class Deployments:
 
     def _provision(self, key: Key, wanted: Json) -> None:
         """Bring a deployment to what is wanted, then move it into the table."""
+        fault = self._faults.take(PROVISION, key[2])
+        if fault and fault.kind in PROVISIONING_FAILURES:
+            code, message = PROVISIONING_FAILURES[fault.kind]
+            self._give_up(key, wanted, message, code)
+            return
         try:
+            if fault:
+                self._closing.wait(fault.seconds)
             fleet = self._provisioned(key, wanted)
         except (ServerFailed, Unresolved, OSError) as error:
             if not self._closing.is_set():
@@ -161,7 +178,9 @@ class Deployments:
         stored = self.documents.deployment(*key)
         return stored is not None and stored["operation"] == operation
 
-    def _give_up(self, key: Key, wanted: Json, message: str) -> None:
+    def _give_up(
+        self, key: Key, wanted: Json, message: str, code: str = "ResourceNotReady"
+    ) -> None:
         """Fail the operation; what served before serves on."""
         folder = folder_of(self._folder, *key)
         if self._is_wanted(key, wanted["operation"]):
@@ -170,7 +189,7 @@ class Deployments:
             remove_other_generations(folder, keep)
         elif self.documents.deployment(*key) is None:
             shutil.rmtree(folder, ignore_errors=True)
-        self._operations.fail(wanted["operation"], "ResourceNotReady", message)
+        self._operations.fail(wanted["operation"], code, message)
 
     # -- deleting ----------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """The durable documents of endpoints and deployments and when they may change; no process."""
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from taxiops.emulator.state.assets import Unresolved
@@ -71,6 +72,18 @@ class EndpointDocuments:
             }
             self._store.put(ENDPOINT, scope, name, stored)
         return stored
+
+    def put_back(
+        self, scope: str, name: str, traffic: Mapping[str, int], mirror: Mapping[str, int]
+    ) -> None:
+        """Other shares for an endpoint, without asking whether they are right."""
+        with self._store.transaction():
+            stored = self.endpoint(scope, name)
+            if stored is not None:
+                shares = {"traffic": dict(traffic), "mirrorTraffic": dict(mirror)}
+                self.change_endpoint(
+                    scope, name, {"properties": {**stored["properties"], **shares}}
+                )
 
     def _checked_shares(self, scope: str, name: str, properties: Json) -> Json:
         found = self.deployments(scope, name)
