@@ -35,7 +35,7 @@ demo: $(STAMP)
 	@$(BIN)/taxiops demo
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 """connect(): SDK clients from settings; the one place that knows local from azure."""
 
+import gc
 import logging
 import os
 from collections.abc import Mapping, MutableMapping
@@ -89,6 +90,17 @@ def prepare_process(environ: MutableMapping[str, str]) -> None:
     environ.setdefault("TQDM_DISABLE", "1")
 
 
+def import_sdk() -> None:
+    """Half of a command's start is this import, and a seventh of that is collecting garbage."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        import azure.ai.ml  # noqa: F401
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def quiet_sdk() -> None:
     """Several loggers of the SDK have handlers and levels of their own, and write asides there."""
     for name in list(logging.Logger.manager.loggerDict):
@@ -116,15 +128,15 @@ def local_connection(settings: Settings, environment: EnvironmentSettings) -> Co
 def started(settings: Settings) -> local.Emulator:
     """The emulator, started if it did not run."""
     starting = local.begin_start(settings)
-    # Half of a command's start is this import; the emulator comes up meanwhile.
-    import azure.ai.ml  # noqa: F401
-
+    # The emulator comes up meanwhile.
+    import_sdk()
     return local.finish_start(starting, settings)
 
 
 def azure_connection(settings: Settings, environment: EnvironmentSettings) -> Connection:
     from taxiops.cloud.credentials import azure_credential, resource_manager
 
+    import_sdk()
     credential = azure_credential(settings, os.environ)
     ca_file = os.environ.get("REQUESTS_CA_BUNDLE", "")
     arm = resource_manager(os.environ)

@@ -105,6 +105,12 @@ def trusting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield bundle
 
 
+@pytest.fixture(autouse=True)
+def trusted(trusting: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundle in force, whatever tests of other rooms in this process left there."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(trusting))
+
+
 @pytest.fixture(scope="session")
 def emulator(
     tmp_path_factory: pytest.TempPathFactory, trusting: Path

@@ -124,7 +124,7 @@ def test_a_failed_test_rolls_dev_back_exactly_and_fails_the_pipeline(
     with pytest.raises(Restored, match="failed its test"):
         deploy_in_job(dev, DeployOptions(model_version=first.promotion.version), "", ignore)
     after = endpoints.require_endpoint(connect_to(dev))
-    assert (after.traffic, set(after.slots)) == (before.traffic, set(before.live_traffic))
+    assert (after.live_traffic, set(after.slots)) == (before.live_traffic, set(before.live_traffic))
     report = json.loads((dev.output / "test" / "endpoint_report.json").read_text(encoding="utf-8"))
     assert report["passed"] is False
 
