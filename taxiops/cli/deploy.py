@@ -40,9 +40,27 @@ Wait = Annotated[
         "--wait", min=0, metavar="MINUTES", help="Wait for another run's rollout to end first."
     ),
 ]
+Steps = Annotated[
+    str,
+    typer.Option("--steps", metavar="5,30,100", help="Shares one after the other, each tested."),
+]
+Bake = Annotated[
+    float | None,
+    typer.Option("--bake", min=0, metavar="MINUTES", help="How long each share is watched."),
+]
 AsJob = Annotated[
     bool, typer.Option("--as-job", help="Act inside an Azure ML pipeline instead of from here.")
 ]
+
+
+def parse_steps(text: str) -> tuple[int, ...]:
+    """The shares in percent; raises UsageError for anything but whole numbers with commas."""
+    try:
+        return tuple(int(part) for part in text.split(",")) if text.strip() else ()
+    except ValueError as error:
+        raise UsageError(
+            f"--steps {text}: must be whole percents with commas.", hint="--steps 5,30,100"
+        ) from error
 
 
 @command(app, "deploy")
@@ -53,15 +71,20 @@ def deploy(
     slot: Slot = None,
     traffic_percent: TrafficPercent = None,
     mirror: Mirror = None,
+    steps: Steps = "",
+    bake: Bake = None,
     wait: Wait = 0,
     as_job: AsJob = False,
     artifact_suffix: Suffix = "",
 ) -> Outcome:
     """Deploy a promoted model to a slot: provision at 0 %, test it, give it the canary share.
 
-    A first deployment gets all traffic. If it fails, the prior state is restored. With --as-job, a
-    pipeline does this, the test, and the traffic or the rollback.
+    A first deployment gets all traffic. If it fails, the prior state is restored. With --steps the
+    share grows, each step tested under it. With --as-job, a pipeline does this, the test, and the
+    traffic or the rollback.
     """
+    if as_job and (steps or bake is not None):
+        raise UsageError("--steps and --bake are not for --as-job.", hint="Leave --as-job away.")
     if model_version and commit:
         raise UsageError("--model-version and --commit exclude each other.", hint="Give one.")
     from taxiops.cli.console import Facts
@@ -79,6 +102,8 @@ def deploy(
         mirror_percent=mirror,
         run_id=os.environ.get("GITHUB_RUN_ID", ""),
         wait_min=wait,
+        steps=parse_steps(steps),
+        bake_min=bake,
     )
     result = (
         deploy_in_job(session.settings, options, artifact_suffix, session.progress)

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from taxiops.cloud.failures import TRANSIENT_CODES, azure_errors
+from taxiops.cloud.failures import FORBIDDEN, TRANSIENT_CODES, azure_errors
+from taxiops.cloud.interrupts import check_stop
 from taxiops.cloud.scoring import Scorer
 from taxiops.cloud.silence import aloud, sdk_silenced
 from taxiops.cloud.views import (
@@ -26,10 +27,15 @@ Progress = Callable[[str], None]
 # Creating a deployment takes up to 20 minutes when its image is built first, scaling up to 18.
 PROVISION_DEADLINE_S = 60 * 60.0
 SETTLE_DEADLINE_S = 15 * 60.0
-HEARTBEAT_S = 30.0
+# How often it is told that something goes on, and looked whether somebody asked to stop.
+HEARTBEAT_S, LOOK_S = 30.0, 0.5
 # "Cannot create a deployment in Updating provisioning state" comes just after success too.
 TRIES = 6
 RETRY_DELAY_S = 2.0
+# A role that was just assigned is refused for a while.
+FORBIDDEN_TRIES = 3
+# A read may tell of the state before the last write.
+READS_BACK = 4
 NEAR_INTERVAL_S, FAR_INTERVAL_S = 0.1, 5.0
 TERMINAL = frozenset({"succeeded", "failed", "canceled"})
 CONTAINERS = ("inference-server", "storage-initializer")
@@ -147,20 +153,40 @@ def read_back(
     traffic: Mapping[str, int] | None,
     mirror: Mapping[str, int] | None,
 ) -> EndpointView:
-    """The endpoint as it is now; raises StepFailed when it is not what was asked for."""
-    endpoint = require_endpoint(connection)
+    """The endpoint as it is now, asked again while a read may still tell of before.
+
+    Raises StepFailed when it is not what was asked for.
+    """
+    for attempt in range(1, READS_BACK + 1):
+        endpoint = require_endpoint(connection)
+        what, asked, found = differing(endpoint, traffic, mirror)
+        if not what:
+            break
+        if attempt < READS_BACK:
+            time.sleep(interval_s(connection))
+            continue
+        raise StepFailed(
+            f"Endpoint {endpoint.name}: the service accepted the {what} but does not show it.",
+            why=f"Asked for {asked}, found {found}.",
+            hint="taxiops traffic show",
+            code="traffic-reverted",
+        )
+    return endpoint
+
+
+def differing(
+    endpoint: EndpointView,
+    traffic: Mapping[str, int] | None,
+    mirror: Mapping[str, int] | None,
+) -> tuple[str, dict[str, int], dict[str, int]]:
+    """What is not as asked, what was asked and what is there; empty when all is."""
     for what, wanted, found in (
         ("traffic", traffic, endpoint.traffic),
         ("mirror traffic", mirror, endpoint.mirror),
     ):
         if wanted is not None and nonzero(wanted) != nonzero(found):
-            raise StepFailed(
-                f"Endpoint {endpoint.name}: the service accepted the {what} but does not show it.",
-                why=f"Asked for {nonzero(wanted)}, found {nonzero(found)}.",
-                hint="taxiops traffic show",
-                code="traffic-reverted",
-            )
-    return endpoint
+            return what, nonzero(wanted), nonzero(found)
+    return "", {}, {}
 
 
 def create_slot(
@@ -275,6 +301,7 @@ def settle(connection: "Connection", progress: Progress) -> None:
         if not told:
             progress(f"waiting for {endpoint.name}: {busy[0]}")
             told = True
+        check_stop()
         time.sleep(interval_s(connection))
 
 
@@ -299,7 +326,8 @@ def finish(
                 poller.result()
                 return
         except TaxiopsError as error:
-            if error.code not in TRANSIENT_CODES or attempt == TRIES:
+            tries = {**dict.fromkeys(TRANSIENT_CODES, TRIES), FORBIDDEN: FORBIDDEN_TRIES}
+            if attempt >= tries.get(error.code, 0):
                 raise
             progress(f"{doing}: {error.why[:120]}; trying again")
             settle(connection, progress)
@@ -308,9 +336,10 @@ def finish(
 
 def wait_for(poller: Any, doing: str, end: float, progress: Progress) -> None:  # noqa: ANN401
     """Wait for a poller, saying now and then that it goes on."""
-    begun = time.monotonic()
+    begun = told = time.monotonic()
     while not poller.done():
-        poller.wait(min(HEARTBEAT_S, max(0.1, end - time.monotonic())))
+        check_stop()
+        poller.wait(min(LOOK_S, max(0.1, end - time.monotonic())))
         elapsed_s = time.monotonic() - begun
         if poller.done():
             return
@@ -319,7 +348,9 @@ def wait_for(poller: Any, doing: str, end: float, progress: Progress) -> None:  
                 f"{doing} goes on after {elapsed_s:.0f} s.",
                 hint="Run the same command again to go on waiting.",
             )
-        progress(f"{doing}: {poller.status()} for {elapsed_s:.0f} s")
+        if time.monotonic() - told >= HEARTBEAT_S:
+            told = time.monotonic()
+            progress(f"{doing}: {poller.status()} for {elapsed_s:.0f} s")
 
 
 def interval_s(connection: "Connection") -> float:

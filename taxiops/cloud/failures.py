@@ -98,10 +98,11 @@ KINDS = {
     "LocalDeploymentGPUNotAvailable": LOCAL_DOCKER,
 }
 
+FORBIDDEN = "azure-forbidden"
 BY_STATUS = {
     400: Kind(StepFailed, "azure-bad-request"),
     401: LOGIN,
-    403: Kind(NotAuthorised, "azure-forbidden", "Ask for the role that the message names."),
+    403: Kind(NotAuthorised, FORBIDDEN, "Ask for the role that the message names."),
     404: NO_PLACE,
     408: UNREACHABLE,
     409: Kind(Conflict, "azure-conflict", "Run it again when the other operation is over."),

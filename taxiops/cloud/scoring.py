@@ -1,5 +1,6 @@
 """Scoring requests over one kept connection, never retried, each classified by who is to blame."""
 
+import copy
 import http.client
 import json
 import ssl
@@ -31,13 +32,17 @@ class Blame(Enum):
 
 @dataclass(frozen=True)
 class Answer:
-    """One request's outcome. status 0: no HTTP answer came. document: the JSON object, if any."""
+    """One request's outcome. status 0: no HTTP answer came. document: the JSON object, if any.
+
+    deployment: which one the service says it asked; empty when it does not say.
+    """
 
     status: int
     blame: Blame
     latency_ms: float
     document: Mapping[str, Any] = field(default_factory=dict)
     detail: str = ""
+    deployment: str = ""
 
     @property
     def is_good(self) -> bool:
@@ -74,6 +79,12 @@ class Scorer:
         self._context = ssl.create_default_context(cafile=ca_file or None)
         self._connection: http.client.HTTPSConnection | None = None
         self._used_at = 0.0
+
+    def another(self) -> "Scorer":
+        """A client of the same endpoint for another thread."""
+        other = copy.copy(self)
+        other._connection, other._used_at = None, 0.0
+        return other
 
     def __enter__(self) -> "Scorer":
         return self
@@ -120,7 +131,8 @@ class Scorer:
         blame = blame_of(status, answered.get(MODEL_STATUS_HEADER, ""))
         document = object_of(content)
         detail = "" if status == 200 else content[:300].decode("utf-8", "replace")
-        return Answer(status, blame, latency_ms, document, detail)
+        by = answered.get(DEPLOYMENT_HEADER, "") or str(document.get("deployment", ""))
+        return Answer(status, blame, latency_ms, document, detail, by.lower()[:64])
 
     def exchange(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]

@@ -35,16 +35,31 @@ class ModelReference:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to the rollout. at: UTC, RFC 3339. actor empty: not recorded."""
+    """Something that happened to the rollout.
+
+    at: UTC, RFC 3339. before, after: the traffic. Beyond the first three, what is empty was not
+    recorded.
+    """
 
     at: str
     event: str
     detail: str
     actor: str = ""
+    model_version: str = ""
+    model_sha256: str = ""
+    before: Mapping[str, int] | None = None
+    after: Mapping[str, int] | None = None
 
-    def document(self) -> dict[str, str]:
+    def document(self) -> dict[str, Any]:
         named = {"at": self.at, "event": self.event, "detail": self.detail}
-        return {**named, "actor": self.actor} if self.actor else named
+        more = {
+            "actor": self.actor or None,
+            "model_version": self.model_version or None,
+            "model_sha256": self.model_sha256 or None,
+            "before": self.before,
+            "after": self.after,
+        }
+        return {**named, **{name: value for name, value in more.items() if value is not None}}
 
 
 @dataclass(frozen=True)
@@ -146,9 +161,19 @@ def parse_model(fields: Fields) -> ModelReference:
 
 
 def parse_event(fields: Fields) -> Event:
+    def text(name: str) -> str:
+        return fields.text(name) if name in fields.document else ""
+
+    def shares(name: str) -> dict[str, int] | None:
+        return parse_shares(fields, name) if name in fields.document else None
+
     return Event(
         at=fields.time("at"),
         event=fields.text("event", may_be_empty=False),
         detail=fields.text("detail"),
-        actor=fields.text("actor") if "actor" in fields.document else "",
+        actor=text("actor"),
+        model_version=text("model_version"),
+        model_sha256=text("model_sha256"),
+        before=shares("before"),
+        after=shares("after"),
     )

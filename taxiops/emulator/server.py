@@ -186,6 +186,11 @@ def fault(state: Path, added: Json | None, *, is_clearing: bool) -> Json:
     return call(state, "DELETE" if is_clearing else "GET", path)
 
 
+def expire_leases(state: Path) -> Json:
+    """Let every lease of the blob service end now. Raises EmulatorError."""
+    return call(state, "POST", "/_emulator/leases/expire", {})
+
+
 def stop(state: Path) -> Json:
     """End the daemon and everything it started. Idempotent. Raises EmulatorError."""
     pid = read_state(state).get("pid")

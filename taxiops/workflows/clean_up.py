@@ -24,8 +24,10 @@ from taxiops.domain.retention import (
 )
 from taxiops.errors import Conflict, NotFound, StepFailed, TaxiopsError, UsageError
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, write_document
+from taxiops.workflows.ledger import Ledger
 from taxiops.workflows.record import TAG_PREFIX, record_of_tags
 from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.turn import turn_at
 
 MODEL_ID = re.compile(r"/models/([^/]+)/versions/([^/]+)$")
 REPORT = Path("cleanup") / "cleanup_report.json"
@@ -238,11 +240,15 @@ def clean_up_deployment(
         check_idle(found, name)
     what = f"endpoint {found.name}" if endpoint else f"slot {name}"
     if apply:
-        progress(f"deleting {what}")
-        if endpoint:
-            endpoints.delete_endpoint(connection, progress)
-        else:
-            endpoints.delete_slot(connection, name, progress)
+        ledger = Ledger(settings, environment.name, environment.endpoint)
+        with turn_at(connection, ledger, "cleanup deployment", "", progress) as turn:
+            progress(f"deleting {what}")
+            turn.check()
+            if endpoint:
+                endpoints.delete_endpoint(connection, progress)
+            else:
+                check_idle(endpoints.require_endpoint(connection), name)
+                endpoints.delete_slot(connection, name, progress)
     after = endpoints.read_endpoint(connection)
     env = f"--env {environment.name}"
     option = "--endpoint" if endpoint else f"--slot {name}"

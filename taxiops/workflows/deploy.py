@@ -1,8 +1,8 @@
 """`taxiops deploy`: a promoted version to the idle slot, tested there, then its canary share."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,30 @@ from taxiops.cloud.models import ModelVersion
 from taxiops.cloud.views import EndpointView
 from taxiops.config import Settings
 from taxiops.domain.rollout import Action, choose_slot
-from taxiops.errors import Conflict, Restored, RestoreFailed, StillRunning, TaxiopsError
+from taxiops.domain.traffic import SLOT
+from taxiops.errors import (
+    Conflict,
+    Interrupted,
+    Restored,
+    RestoreFailed,
+    StepFailed,
+    StillRunning,
+    TaxiopsError,
+    UsageError,
+)
 from taxiops.workflows import record as records
 from taxiops.workflows import registry
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress
-from taxiops.workflows.engine import (
-    SCORING_SCRIPT,
-    Engine,
-    Goal,
-    logs_folder,
-    phase_of,
-    restore_failed,
-)
+from taxiops.workflows.engine import Engine, changed, rest_until, restore_failed
+from taxiops.workflows.ledger import Ledger
 from taxiops.workflows.limits import parse_limits
+from taxiops.workflows.picture import Goal, phase_of
+from taxiops.workflows.quota import check_quota
 from taxiops.workflows.record import ModelReference, Record
-from taxiops.workflows.rollout import Ledger, connect_to, nonzero, read_record
+from taxiops.workflows.rollout import connect_to, nonzero, read_record
+from taxiops.workflows.slot_spec import SCORING_SCRIPT, logs_folder
 from taxiops.workflows.source_code import require_file
+from taxiops.workflows.turn import turn_at
 
 UNDER_WAY = (records.PLANNED, records.PROVISIONED, records.TESTED, records.CANARY)
 
@@ -36,7 +44,8 @@ UNDER_WAY = (records.PLANNED, records.PROVISIONED, records.TESTED, records.CANAR
 class DeployOptions:
     """What to deploy and where. None: the newest verified version, the idle slot, the setting.
 
-    wait_min: how many minutes to wait for another run's rollout to end.
+    wait_min: how many minutes to wait for another run's rollout to end. steps: the shares one after
+    the other, each tested and watched for bake_min minutes (None: as configured).
     """
 
     model_version: str | None = None
@@ -46,6 +55,8 @@ class DeployOptions:
     mirror_percent: int | None = None
     run_id: str = ""
     wait_min: int = 0
+    steps: tuple[int, ...] = ()
+    bake_min: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,66 +87,132 @@ def deploy(settings: Settings, options: DeployOptions, progress: Progress) -> De
 
     A first deployment gets 100 percent after its test. Run again after a crash, it goes on where it
     was. Raises Restored when it failed and the prior state is back, RestoreFailed when it is not,
-    EvidenceError for a version whose evidence does not verify, StillRunning after the deadline.
+    EvidenceError for a version whose evidence does not verify, StillRunning after the deadline,
+    Conflict naming the holder while somebody else changes the endpoint.
     """
+    check_steps(options)
     require_file(settings.root, SCORING_SCRIPT)
     limits = parse_limits(settings.tables["rollout"])
+    if options.bake_min is not None:
+        limits = replace(limits, bake_s=options.bake_min * 60)
     connection = connect_to(settings)
     environment = connection.environment
+    check_names(environment.endpoint, options.slot or environment.deployment_name)
     ledger = Ledger(settings, environment.name, environment.endpoint)
     version = registry.choose_version(connection, options.model_version, options.commit, progress)
     model = registry.model_of(connection, version)
     progress(f"{model.name} version {model.version} from registry {model.registry}")
-    endpoint, former = awaited_turn(connection, ledger, options, progress)
-    if endpoint is not None and former is not None and is_done(endpoint, former, model, options):
-        progress(f"slot {former.slot} has it already")
-        record = former.at(phase_of(former, endpoint))
-        if record.phase != records.PROMOTED and options.run_id not in ("", record.run_id):
-            # A canary that another run left behind is this run's to promote or roll back now.
-            record = record.at(record.phase, run_id=options.run_id)
-            record = Engine(connection, ledger, limits, progress).announce(
-                "taken_over", record, endpoint
+    end = time.monotonic() + options.wait_min * 60
+    while True:
+        awaited_turn(connection, ledger, options, end, progress)
+        with turn_at(connection, ledger, "deploy", options.run_id, progress, end) as turn:
+            endpoint = endpoints.read_endpoint(connection)
+            former = read_record(ledger, endpoint, None)
+            if is_others(former, endpoint, options) and time.monotonic() < end:
+                continue
+            engine = Engine(connection, turn, limits, progress)
+            return rolled_out(engine, endpoint, former, version, options)
+
+
+def check_steps(options: DeployOptions) -> None:
+    """Raises UsageError for shares that do not rise, or that two options tell."""
+    if options.steps and options.traffic_percent is not None:
+        raise UsageError("--steps and --traffic-percent exclude each other.", hint="Give one.")
+    if any(not 1 <= step <= 100 for step in options.steps):
+        raise UsageError("--steps: every share must be from 1 to 100 percent.")
+    if list(options.steps) != sorted(set(options.steps)):
+        raise UsageError("--steps: the shares must rise.", hint="--steps 5,30,100")
+
+
+def check_names(endpoint: str, slot: str) -> None:
+    """Raises UsageError for a name that the service would refuse after minutes."""
+    for what, name in (("endpoint", endpoint), ("slot", slot)):
+        if name and not SLOT.fullmatch(name.lower()):
+            raise UsageError(
+                f"{name!r} cannot be the name of {'an' if what == 'endpoint' else 'a'} {what}.",
+                why="Names have 3 to 32 letters, digits and single dashes and begin with a letter.",
+                hint="taxiops config show",
+                code="name-invalid",
             )
-        return result_of(ledger, ledger.write(record, endpoint.traffic), endpoint.traffic)
-    record = plan(connection, endpoint, former, version, options)
-    engine = Engine(connection, ledger, limits, progress)
-    return carried_out(engine, record, endpoint, goal_of(connection, options))
+
+
+def rolled_out(
+    engine: Engine,
+    endpoint: EndpointView | None,
+    former: Record | None,
+    version: ModelVersion,
+    options: DeployOptions,
+) -> DeployResult:
+    """Nothing, the rest or all of it, as the endpoint stands."""
+    connection, model = engine.connection, registry.model_of(engine.connection, version)
+    goals = goals_of(connection, options)
+    if endpoint is None or former is None or not is_begun(endpoint, former, model, options):
+        record = plan(connection, endpoint, former, version, options)
+        if endpoint is None or record.slot not in endpoint.slots:
+            check_quota(connection, engine.limits, engine.progress)
+        record = engine.announce("planned", record, endpoint)
+        return carried_out(engine, record, goals)
+    record = former.at(phase_of(former, endpoint))
+    share = endpoint.traffic.get(record.slot, 0)
+    if record.phase != records.PROMOTED and options.run_id not in ("", record.run_id):
+        # A canary that another run left behind is this run's to promote or roll back now.
+        record = engine.announce(
+            "taken_over", record.at(record.phase, run_id=options.run_id), endpoint
+        )
+    is_asked = bool(options.steps) or options.traffic_percent is not None
+    remaining = tuple(goal for goal in goals if goal.percent > share) if is_asked else ()
+    if not remaining or former.first_deployment:
+        engine.progress(f"slot {record.slot} has it already")
+        written = engine.ledger.write(record, endpoint.traffic)
+        return result_of(engine.ledger, written, endpoint.traffic)
+    return carried_out(engine, record, remaining)
+
+
+def is_others(former: Record | None, endpoint: EndpointView | None, options: DeployOptions) -> bool:
+    """Whether another run's rollout is under way."""
+    if former is None or endpoint is None or former.run_id in ("", options.run_id):
+        return False
+    return phase_of(former, endpoint) in UNDER_WAY
 
 
 def awaited_turn(
-    connection: Connection, ledger: Ledger, options: DeployOptions, progress: Progress
-) -> tuple[EndpointView | None, Record | None]:
-    """The endpoint and its last rollout, once no other run's rollout is under way there.
+    connection: Connection,
+    ledger: Ledger,
+    options: DeployOptions,
+    end: float,
+    progress: Progress,
+) -> None:
+    """Return once no other run's rollout is under way, or at the end (monotonic seconds).
 
-    After `wait_min` minutes it gives what is there; whoever changes it then finds the conflict.
+    Whoever changes the endpoint then finds the conflict.
     """
-    end = time.monotonic() + options.wait_min * 60
     told = ""
-    while True:
+    while time.monotonic() < end:
         endpoint = endpoints.read_endpoint(connection)
         former = read_record(ledger, endpoint, None)
-        other = former is not None and former.run_id not in ("", options.run_id)
-        if former is None or endpoint is None or not other or time.monotonic() >= end:
-            return endpoint, former
+        if former is None or endpoint is None or not is_others(former, endpoint, options):
+            return
         phase = phase_of(former, endpoint)
-        if phase not in UNDER_WAY:
-            return endpoint, former
         if phase != told:
             progress(f"waiting for the rollout of run {former.run_id}: {phase}")
             told = phase
-        time.sleep(endpoints.interval_s(connection))
+        rest_until(time.monotonic() + endpoints.interval_s(connection))
 
 
-def goal_of(connection: Connection, options: DeployOptions) -> Goal:
+def goals_of(connection: Connection, options: DeployOptions) -> tuple[Goal, ...]:
+    """The shares to come to, in turn; mirrored traffic is a goal of its own, before live ones."""
     share = options.traffic_percent
     configured = connection.environment.traffic_percent
-    return Goal(configured if share is None else share, options.mirror_percent or 0)
+    mirrored = (Goal(0, options.mirror_percent),) if options.mirror_percent else ()
+    if options.steps:
+        return (*mirrored, *(Goal(step) for step in options.steps))
+    return mirrored or (Goal(configured if share is None else share),)
 
 
-def is_done(
+def is_begun(
     endpoint: EndpointView, former: Record, model: ModelReference, options: DeployOptions
 ) -> bool:
-    """Whether the last rollout brought this very model to its share, so that nothing is left."""
+    """Whether the last rollout brought this very model to a share, so that little is left."""
     share = endpoint.traffic.get(former.slot, 0)
     is_mirrored = bool(options.mirror_percent) and endpoint.mirror.get(former.slot, 0) > 0
     same_slot = options.slot is None or options.slot.lower() == former.slot
@@ -184,25 +261,27 @@ def plan(
     )
 
 
-def carried_out(
-    engine: Engine, record: Record, endpoint: EndpointView | None, goal: Goal
-) -> DeployResult:
-    """Announce, then drive to the goal; on failure the prior state comes back."""
-    record = engine.announce("planned", record, endpoint)
+def carried_out(engine: Engine, record: Record, goals: Sequence[Goal]) -> DeployResult:
+    """Drive to one goal after the other; on failure the prior state comes back."""
     try:
-        ended = engine.drive(record, goal)
-    except (StillRunning, Conflict, RestoreFailed):
+        for at, goal in enumerate(goals):
+            ended = engine.drive(record, goal)
+            if ended.step.action is Action.GIVE_UP:
+                raise StepFailed(f"The rollout is given up: {ended.step.reason}.")
+            if ended.step.action is not Action.DONE:
+                raise changed(record, ended.step.reason)
+            record, is_live = ended.record, bool(ended.traffic.get(record.slot))
+            if len(goals) > 1 and is_live:
+                record = engine.bake(record)
+            elif at + 1 < len(goals):
+                rest_until(time.monotonic() + engine.limits.bake_s)
+            if record.first_deployment:
+                break
+    except (StillRunning, Conflict, RestoreFailed, Interrupted):
         raise
     except TaxiopsError as error:
         raise undone(engine, record, error) from error
-    if ended.step.action is not Action.DONE:
-        raise Conflict(
-            f"The rollout on {record.endpoint} stopped: {ended.step.reason}.",
-            why="Somebody changed the endpoint meanwhile.",
-            hint=f"taxiops traffic show --env {record.environment}",
-            code="endpoint-changed",
-        )
-    return result_of(engine.ledger, ended.record, ended.traffic)
+    return result_of(engine.ledger, record, ended.traffic)
 
 
 def result_of(ledger: Ledger, record: Record, traffic: Mapping[str, int]) -> DeployResult:

@@ -1,5 +1,6 @@
 """`taxiops test endpoint`: test a slot against its incumbent and record the outcome."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,13 @@ from taxiops.config import Settings
 from taxiops.errors import NotFound, UsageError
 from taxiops.workflows import record as records
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, now, write_document
-from taxiops.workflows.engine import phase_of
-from taxiops.workflows.limits import parse_limits
+from taxiops.workflows.ledger import Ledger
+from taxiops.workflows.limits import Limits, parse_limits
+from taxiops.workflows.picture import phase_of
 from taxiops.workflows.record import ModelReference, Record
-from taxiops.workflows.rollout import Ledger, connect_to, fetched_model, read_record
-from taxiops.workflows.slot_tests import Check, Target, check_slot, read_probe
+from taxiops.workflows.rollout import connect_to, fetched_model, read_record
+from taxiops.workflows.slot_tests import Check, Target, check_live, check_slot, read_probe
+from taxiops.workflows.turn import Turn, turn_at
 
 
 @dataclass(frozen=True)
@@ -54,32 +57,55 @@ def check_endpoint(
     connection = connect_to(settings)
     environment = connection.environment
     ledger = Ledger(settings, environment.name, environment.endpoint, state)
-    endpoint = endpoints.require_endpoint(connection)
-    record = read_record(ledger, endpoint, state)
+    run_id = os.environ.get("GITHUB_RUN_ID", "")
+    with turn_at(connection, ledger, "test endpoint", run_id, progress) as turn:
+        endpoint = endpoints.require_endpoint(connection)
+        record = read_record(ledger, endpoint, state)
+        target, model = target_of(connection, endpoint, record, slot)
+        name = target.slot
+        progress(f"testing slot {name} of {endpoint.name}: {model.name} version {model.version}")
+        checks = checked(connection, endpoint, target, model, limits)
+        for check in checks:
+            progress(f"{'ok  ' if check.passed else 'FAIL'} {check.name}: {check.detail}")
+        passed = all(check.passed for check in checks)
+        result = EndpointTestResult(
+            endpoint=endpoint.name,
+            slot=name,
+            passed=passed,
+            checks=tuple(checks),
+            report=settings.output / "test" / "endpoint_report.json",
+            next_command=next_command(endpoint, record, name, passed),
+        )
+        write_document(result.report, report_document(result, target, model, environment.name))
+        if record is not None and record.slot == name and record.model == model:
+            note_outcome(connection, turn, endpoint, record, checks, progress)
+    return result
+
+
+def target_of(
+    connection: Connection, endpoint: EndpointView, record: Record | None, slot: str | None
+) -> tuple[Target, ModelReference]:
+    """What is tested: the slot, what must answer there, and against whom."""
     name = choose(endpoint, record, slot)
     model = model_of_slot(connection, endpoint, name)
-    incumbent = incumbent_of(endpoint, name)
-    progress(f"testing slot {name} of {endpoint.name}: {model.name} version {model.version}")
+    return Target(name, model.sha256, model.version, incumbent_of(endpoint, name)), model
+
+
+def checked(
+    connection: Connection,
+    endpoint: EndpointView,
+    target: Target,
+    model: ModelReference,
+    limits: Limits,
+) -> list[Check]:
+    """The slot asked directly, and under its share of the traffic when it has one."""
     with fetched_model(connection, model) as folder:
         probe = read_probe(folder)
-    target = Target(name, model.sha256, model.version, incumbent)
     with endpoints.open_scorer(connection, endpoint) as scorer:
         checks = check_slot(scorer, target, probe, limits)
-    for check in checks:
-        progress(f"{'ok  ' if check.passed else 'FAIL'} {check.name}: {check.detail}")
-    passed = all(check.passed for check in checks)
-    result = EndpointTestResult(
-        endpoint=endpoint.name,
-        slot=name,
-        passed=passed,
-        checks=tuple(checks),
-        report=settings.output / "test" / "endpoint_report.json",
-        next_command=next_command(endpoint, record, name, passed),
-    )
-    write_document(result.report, report_document(result, target, model, environment.name))
-    if record is not None and record.slot == name and record.model == model:
-        note_outcome(connection, ledger, endpoint, record, checks, progress)
-    return result
+        if endpoint.traffic.get(target.slot) and all(check.passed for check in checks):
+            checks += check_live(scorer, target, probe, limits)
+    return checks
 
 
 def choose(endpoint: EndpointView, record: Record | None, slot: str | None) -> str:
@@ -146,7 +172,7 @@ def report_document(
 
 def note_outcome(
     connection: Connection,
-    ledger: Ledger,
+    turn: Turn,
     endpoint: EndpointView,
     record: Record,
     checks: Sequence[Check],
@@ -160,9 +186,11 @@ def note_outcome(
     tested = records.NOT_PASSED if bad else records.PASSED
     record = record.at(phase, tested=tested)
     if {**endpoint.tags, **record.tags()} != dict(endpoint.tags):
+        turn.check()
         endpoint = endpoints.write_endpoint(connection, endpoint, progress, tags=record.tags())
     detail = f"{bad[0].name}: {bad[0].detail}" if bad else f"{len(checks)} checks passed"
-    ledger.done("test_failed" if bad else "tested", record, endpoint.traffic, detail)
+    event = "test_failed" if bad else "tested"
+    turn.ledger.done(event, record, endpoint.traffic, endpoint.traffic, detail)
 
 
 def next_command(endpoint: EndpointView, record: Record | None, slot: str, passed: bool) -> str:

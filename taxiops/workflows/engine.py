@@ -1,52 +1,43 @@
 """Carries a rollout out: read, ask the domain for the next action, journal, do it, read again."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+import time
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field, replace
 
-from taxiops.cloud import endpoints, models
+from taxiops.cloud import endpoints
 from taxiops.cloud.client import Connection
+from taxiops.cloud.interrupts import check_stop
+from taxiops.cloud.scoring import Scorer
 from taxiops.cloud.snapshot import code_snapshot
-from taxiops.cloud.views import EndpointView, SlotSpec, SlotView
-from taxiops.domain.rollout import (
-    ENDS,
-    Action,
-    Observed,
-    Outcome,
-    Slot,
-    SlotState,
-    Step,
-    Wanted,
-    next_action,
-)
-from taxiops.domain.rollout import phase as computed_phase
-from taxiops.domain.traffic import Traffic
-from taxiops.errors import RestoreFailed, StepFailed, TaxiopsError, UsageError
+from taxiops.cloud.views import EndpointView
+from taxiops.domain.rollout import ENDS, Action, Step, next_action
+from taxiops.errors import Conflict, RestoreFailed, StepFailed, TaxiopsError
 from taxiops.workflows import record as records
-from taxiops.workflows.documents import Progress, now
+from taxiops.workflows.documents import Progress
+from taxiops.workflows.ledger import Ledger
 from taxiops.workflows.limits import Limits
-from taxiops.workflows.pipelines import read_yaml
+from taxiops.workflows.picture import Goal, observed_of, wanted_of
 from taxiops.workflows.record import Record
-from taxiops.workflows.rollout import Ledger, fetched_model
-from taxiops.workflows.slot_tests import Target, check_slot, read_probe
-from taxiops.workflows.source_code import require_file
+from taxiops.workflows.rollout import fetched_model
+from taxiops.workflows.slot_spec import save_logs, slot_spec
+from taxiops.workflows.slot_tests import (
+    BAD_REQUEST,
+    Check,
+    Probe,
+    Target,
+    check_live,
+    check_slot,
+    read_probe,
+)
+from taxiops.workflows.turn import Turn
 
-SCORING_SCRIPT = "taxiops/steps/score.py"
-# The environment of a deployment is that of the training step: same packages, same image.
-ENVIRONMENT_FROM = "components/train.yaml"
 DESCRIPTION = "Taxi fares, deployed by taxiops."
-OUTCOMES = {records.PASSED: Outcome.PASSED, records.NOT_PASSED: Outcome.FAILED}
-STATES = {"succeeded": SlotState.READY, "failed": SlotState.FAILED, "canceled": SlotState.FAILED}
 # Far more than any rollout takes: a service that never shows what was done must not loop for ever.
 MOST_STEPS = 40
-
-
-@dataclass(frozen=True)
-class Goal:
-    """The share that a rollout's slot is to have: of live traffic, or mirrored instead."""
-
-    percent: int = 100
-    mirror_percent: int = 0
+# How long the service may take to route as it says, and how many requests prove it.
+PROOF_S, PROBES = 30.0, 5
+BAKE_LOOK_S = 30.0
+Checker = Callable[[Scorer, Target, Probe, Limits], list[Check]]
 
 
 @dataclass(frozen=True)
@@ -63,75 +54,59 @@ class Ended:
         return self.endpoint.traffic if self.endpoint else {}
 
 
-def content_of(tags: Mapping[str, str]) -> str:
-    """What a slot holds, as one text: the same model under another version or code differs."""
-    parts = [tags.get(name, "") for name in ("model_sha256", "model_version", "commit")]
-    return " ".join(parts) if all(parts) else ""
-
-
-def wanted_of(record: Record, goal: Goal = Goal()) -> Wanted:
-    """The rollout as the domain wants it told."""
-    return Wanted(
-        environment=record.environment,
-        slot=record.slot,
-        model_sha256=content_of(slot_tags(record)),
-        prior_traffic=Traffic.of(record.prior_traffic),
-        prior_mirror=dict(record.prior_mirror),
-        percent=goal.percent,
-        mirror_percent=goal.mirror_percent,
-        tested=OUTCOMES.get(record.tested, Outcome.NOT_YET),
-        is_provisioned=record.phase != records.PLANNED,
-        is_undone=record.phase in (records.ROLLED_BACK, records.FAILED),
-    )
-
-
-def observed_of(endpoint: EndpointView | None) -> Observed:
-    """The endpoint as the domain wants it told."""
-    if endpoint is None:
-        return Observed(exists=False)
-    return Observed(
-        exists=True,
-        traffic=Traffic.of(endpoint.traffic),
-        mirror=dict(endpoint.mirror),
-        slots={name: observed_slot(slot) for name, slot in endpoint.slots.items()},
-        is_busy=endpoint.state.lower() not in endpoints.TERMINAL,
-    )
-
-
-def observed_slot(slot: SlotView) -> Slot:
-    return Slot(STATES.get(slot.state.lower(), SlotState.BUSY), content_of(slot.tags))
-
-
-def phase_of(record: Record, endpoint: EndpointView) -> str:
-    """The phase as it is seen now, not as it was recorded."""
-    return computed_phase(wanted_of(record), observed_of(endpoint))
-
-
 @dataclass
 class Engine:
-    """One rollout under way on one endpoint."""
+    """One rollout under way on one endpoint. before: its traffic when it was last looked at."""
 
     connection: Connection
-    ledger: Ledger
+    turn: Turn
     limits: Limits
     progress: Progress
+    before: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.turn.ledger
+
+    def read(self) -> EndpointView | None:
+        endpoint = endpoints.read_endpoint(self.connection)
+        self.before = endpoint.traffic if endpoint else {}
+        return endpoint
+
+    def done(
+        self, event: str, record: Record, after: Mapping[str, int], detail: str = ""
+    ) -> Record:
+        """Tell what was read back; what is there now is before the next act."""
+        record = self.ledger.done(event, record, self.before, after, detail)
+        self.before = after
+        return record
 
     def announce(self, event: str, record: Record, endpoint: EndpointView | None) -> Record:
         """Write on the endpoint what this rollout is and what was before, ahead of any change."""
+        self.turn.check()
         self.ledger.intend(event, record)
+        self.before = endpoint.traffic if endpoint else {}
         if endpoint is not None and {**endpoint.tags, **record.tags()} != dict(endpoint.tags):
             tags = record.tags()
             endpoint = endpoints.write_endpoint(self.connection, endpoint, self.progress, tags=tags)
         traffic = endpoint.traffic if endpoint else {}
-        return self.ledger.done(event, record, traffic, f"slot {record.slot}")
+        return self.done(event, record, traffic, f"slot {record.slot}")
 
-    def drive(self, record: Record, goal: Goal) -> Ended:
-        """Do one thing after the other until the domain says that it is over."""
+    def drive(
+        self, record: Record, goal: Goal, allowed: Container[Action] = frozenset(Action)
+    ) -> Ended:
+        """Do one thing after the other until the domain says that it is over.
+
+        allowed: what may be done at all. Raises Conflict when something else would have to be.
+        """
         for done in range(MOST_STEPS):
-            endpoint = endpoints.read_endpoint(self.connection)
+            self.turn.check()
+            endpoint = self.read()
             step = next_action(wanted_of(record, goal), observed_of(endpoint))
             if step.action in ENDS:
                 return Ended(step, record, endpoint, done)
+            if step.action not in allowed:
+                raise changed(record, step.reason)
             if step.action is not Action.WAIT:
                 self.ledger.intend(step.action.value, record, reason=step.reason)
             record = self.carry_out(step, record, endpoint)
@@ -160,18 +135,22 @@ class Engine:
     def create_endpoint(self, step: Step, record: Record) -> Record:  # noqa: ARG002
         self.progress(f"creating endpoint {record.endpoint}")
         endpoints.create_endpoint(self.connection, record.tags(), DESCRIPTION, self.progress)
-        return self.ledger.done("endpoint_created", record, {})
+        return self.done("endpoint_created", record, {})
 
     def delete_endpoint(self, step: Step, record: Record) -> Record:
         self.progress(f"deleting endpoint {record.endpoint}: {step.reason}")
+        save_logs(self.connection, record)
         endpoints.delete_endpoint(self.connection, self.progress)
-        return self.ledger.done("endpoint_deleted", record, {}, step.reason)
+        return self.done("endpoint_deleted", record, {}, step.reason)
 
     def delete_slot(self, step: Step, record: Record) -> Record:
         self.progress(f"deleting slot {step.slot}: {step.reason}")
+        if wanted_of(record).is_undone:
+            save_logs(self.connection, record)
         endpoints.delete_slot(self.connection, step.slot, self.progress)
         endpoint = endpoints.require_endpoint(self.connection)
-        return self.ledger.done("slot_deleted", record, endpoint.traffic, step.reason)
+        detail = f"{step.slot}: {step.reason}"
+        return self.done("slot_deleted", record, endpoint.traffic, detail)
 
     def provision(self, step: Step, record: Record) -> Record:
         """The slot with the model at 0 percent."""
@@ -184,11 +163,22 @@ class Engine:
             )
         record = record.at(records.PROVISIONED)
         endpoint = endpoints.require_endpoint(self.connection)
-        return self.ledger.done("provisioned", record, endpoint.traffic)
+        return self.done("provisioned", record, endpoint.traffic)
 
     def test(self, step: Step, record: Record) -> Record:
         """Test the slot before any of the endpoint's requests reach it."""
         self.progress(f"testing slot {step.slot} directly")
+        return self.tested(record, check_slot)
+
+    def test_live(self, record: Record) -> Record:
+        """Test the slot under its share of the traffic, as clients meet it."""
+        self.turn.check()
+        share = self.before.get(record.slot, 0)
+        self.progress(f"testing slot {record.slot} at {share} % of the traffic")
+        return self.tested(record, check_live)
+
+    def tested(self, record: Record, checker: Checker) -> Record:
+        """The record with a passed test; raises StepFailed naming the check that failed."""
         endpoint = endpoints.require_endpoint(self.connection)
         prior = record.prior_traffic
         incumbent = max(prior, key=lambda slot: prior[slot], default="")
@@ -197,19 +187,29 @@ class Engine:
             fetched_model(self.connection, record.model) as folder,
             endpoints.open_scorer(self.connection, endpoint) as scorer,
         ):
-            checks = check_slot(scorer, target, read_probe(folder), self.limits)
+            checks = checker(scorer, target, read_probe(folder), self.limits)
         bad = next((check for check in checks if not check.passed), None)
         if bad is not None:
             failed = record.at(record.phase, tested=records.NOT_PASSED)
             detail = f"{bad.name}: {bad.detail}"
-            self.ledger.done("test_failed", failed, endpoint.traffic, detail)
+            self.done("test_failed", failed, endpoint.traffic, detail)
             raise StepFailed(
                 f"Slot {record.slot} failed its test: {detail}.",
                 why=f"To blame: {bad.blame.value}.",
                 code=f"slot-test-{bad.blame.value}",
             )
-        record = record.at(records.TESTED, tested=records.PASSED)
-        return self.ledger.done("tested", record, endpoint.traffic, f"{len(checks)} checks passed")
+        is_new = record.phase in (records.PLANNED, records.PROVISIONED)
+        record = record.at(records.TESTED if is_new else record.phase, tested=records.PASSED)
+        return self.done("tested", record, endpoint.traffic, f"{len(checks)} checks passed")
+
+    def bake(self, record: Record) -> Record:
+        """Watch the slot under its share for a while; raises StepFailed when it does not hold."""
+        end = time.monotonic() + self.limits.bake_s
+        while True:
+            record = self.test_live(record)
+            if time.monotonic() >= end:
+                return record
+            rest_until(min(end, time.monotonic() + BAKE_LOOK_S))
 
     def shift(self, step: Step, record: Record, endpoint: EndpointView) -> Record:
         """Traffic, mirror and what the endpoint tells of the rollout change in one request."""
@@ -228,7 +228,7 @@ class Engine:
             tags=record.tags(),
         )
         detail = records.shares_text(endpoint.live_traffic)
-        return self.ledger.done(record.phase, record, endpoint.traffic, detail)
+        return self.done(record.phase, record, endpoint.traffic, detail)
 
     def undo(self, record: Record, phase: str) -> Ended:
         """Put back exactly what was before and delete the slot; its logs are kept.
@@ -236,19 +236,63 @@ class Engine:
         phase: `rolled_back` or `failed`. Raises RestoreFailed when what served before is gone.
         """
         undone = record.at(phase)
-        endpoint = endpoints.read_endpoint(self.connection)
+        endpoint = self.read()
         step = next_action(wanted_of(undone), observed_of(endpoint))
         if step.action is Action.CANNOT_RESTORE:
             raise restore_failed(record, step.reason)
         if step.action in ENDS:
             return Ended(step, record, endpoint, 0)
-        save_logs(self.connection, record)
-        undone = self.announce("undo_begun", replace(undone, events=()), endpoint)
+        undone = replace(undone, events=())
+        if step.action is not Action.SHIFT:
+            # A shift of traffic tells the endpoint in the same request what is going on.
+            undone = self.announce("undo_begun", undone, endpoint)
         ended = self.drive(undone, Goal())
         if ended.step.action is Action.CANNOT_RESTORE:
             raise restore_failed(record, ended.step.reason)
-        final = self.ledger.done(phase, ended.record, ended.traffic, ended.step.reason)
+        self.prove_routing(ended)
+        final = self.done(phase, ended.record, ended.traffic, ended.step.reason)
         return replace(ended, record=final)
+
+    def prove_routing(self, ended: Ended) -> None:
+        """Requests must reach what the endpoint says they do.
+
+        Raises StepFailed when another slot answers after PROOF_S.
+        """
+        live = ended.endpoint.live_traffic if ended.endpoint else {}
+        if not live or ended.endpoint is None or ended.step.action is not Action.DONE:
+            return
+        deadline = time.monotonic() + PROOF_S
+        with endpoints.open_scorer(self.connection, ended.endpoint) as scorer:
+            while True:
+                seen = {scorer.post(BAD_REQUEST).deployment for _ in range(PROBES)}
+                if seen <= set(live):
+                    return
+                if time.monotonic() > deadline:
+                    break
+                rest_until(time.monotonic() + endpoints.interval_s(self.connection))
+        raise StepFailed(
+            f"Endpoint {ended.record.endpoint} says {records.shares_text(live)}, but "
+            f"{', '.join(sorted(name or 'nobody' for name in seen))} answered.",
+            hint="taxiops traffic show",
+            code="routing-unproved",
+        )
+
+
+def rest_until(moment: float) -> None:
+    """Wait, looking now and then whether somebody asked to stop. moment: monotonic seconds."""
+    while (left := moment - time.monotonic()) > 0:
+        check_stop()
+        time.sleep(min(left, endpoints.LOOK_S))
+
+
+def changed(record: Record, reason: str) -> Conflict:
+    """Somebody else was there: nothing more is done."""
+    return Conflict(
+        f"The rollout on {record.endpoint} stopped: {reason}.",
+        why="Somebody changed the endpoint meanwhile.",
+        hint=f"taxiops traffic show --env {record.environment}",
+        code="endpoint-changed",
+    )
 
 
 def restore_failed(record: Record, why: str, error: TaxiopsError | None = None) -> RestoreFailed:
@@ -263,59 +307,3 @@ def restore_failed(record: Record, why: str, error: TaxiopsError | None = None) 
         code="restore-failed",
         details=error.details if error else {},
     )
-
-
-def slot_tags(record: Record) -> dict[str, str]:
-    """What a slot says of itself."""
-    return {
-        "model": record.model.name,
-        "registry": record.model.registry,
-        "model_version": record.model.version,
-        "model_sha256": record.model.sha256,
-        "commit": record.commit or records.NONE,
-        "run_id": record.run_id or records.NONE,
-    }
-
-
-def slot_spec(root: Path, code: Path, record: Record, limits: Limits) -> SlotSpec:
-    """The deployment: model from the registry, code and environment from the repository."""
-    source = require_file(root, ENVIRONMENT_FROM)
-    described = read_yaml(source).get("environment") or {}
-    conda = source.parent / str(described.get("conda_file", ""))
-    if not conda.is_file() or not described.get("image"):
-        raise UsageError(f"{source}: environment needs image and conda_file.")
-    return SlotSpec(
-        name=record.slot,
-        model=models.reference(record.model.registry, record.model.name, record.model.version),
-        code=code,
-        scoring_script=SCORING_SCRIPT,
-        image=str(described["image"]),
-        conda_file=conda,
-        variables={
-            "TAXIOPS_DEPLOYMENT": record.slot,
-            "TAXIOPS_MODEL_VERSION": record.model.version,
-        },
-        tags={**slot_tags(record), "deployed_at": now()},
-        instance_type=limits.instance_type,
-        instance_count=limits.instance_count,
-        request_timeout_ms=limits.request_timeout_ms,
-        max_concurrent_requests=limits.max_concurrent_requests,
-    )
-
-
-def logs_folder(connection: Connection) -> Path:
-    return connection.settings.output / "deploy" / connection.environment.name / "logs"
-
-
-def save_logs(connection: Connection, record: Record) -> None:
-    """Both containers' logs of the slot, kept before it is deleted."""
-    endpoint = endpoints.read_endpoint(connection)
-    if endpoint is None or record.slot not in endpoint.slots:
-        return
-    folder = logs_folder(connection)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for container, text in endpoints.slot_logs(connection, record.slot).items():
-            (folder / f"{container}.log").write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be written: {error.strerror}.") from error

@@ -28,8 +28,9 @@ from taxiops.workflows.deploy import DeployOptions
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, read_document
 from taxiops.workflows.job_settings import encode_settings
 from taxiops.workflows.job_steps import REPORT_NAME, StepOutcome, read_outcome
+from taxiops.workflows.ledger import STATE_NAME
 from taxiops.workflows.roll_back import roll_back
-from taxiops.workflows.rollout import STATE_NAME, connect_to
+from taxiops.workflows.rollout import connect_to
 from taxiops.workflows.source_code import require_file
 
 PIPELINES = {

@@ -24,9 +24,9 @@ from taxiops.workflows.documents import (
     write_document,
 )
 from taxiops.workflows.endpoint_test import check_endpoint
+from taxiops.workflows.ledger import STATE_NAME
 from taxiops.workflows.promote import PROMOTION, promote
 from taxiops.workflows.roll_back import roll_back
-from taxiops.workflows.rollout import STATE_NAME
 from taxiops.workflows.shift_traffic import promote_traffic
 
 STATUS_NAME, OUTCOME_NAME, REPORT_NAME = "deployment_status", "outcome.json", "endpoint_report.json"

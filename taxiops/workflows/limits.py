@@ -14,6 +14,8 @@ class Limits:
     """The rollout table with its defaults. Latency is the client's; ratios are to the incumbent.
 
     max_mae_increase_percent: how much worse than offline the served accuracy may be.
+    live_requests: how many requests the traffic rules must have sent to the slot under test, by
+    live_connections at once. bake_s: how long each share is watched before the next.
     """
 
     instance_type: str = "Standard_DS3_v2"
@@ -21,6 +23,9 @@ class Limits:
     request_timeout_ms: int = 30_000
     max_concurrent_requests: int = 10
     requests: int = 40
+    live_requests: int = 20
+    live_connections: int = 4
+    bake_s: float = 0.0
     golden_tolerance_usd: float = 1e-6
     max_mae_increase_percent: float = 0.1
     max_error_percent: float = 0.0

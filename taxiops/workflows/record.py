@@ -62,7 +62,7 @@ class Record:
     commit: str
     run_id: str
     tested: str = UNTESTED
-    events: tuple[Mapping[str, str], ...] = field(default=(), compare=False)
+    events: tuple[Mapping[str, Any], ...] = field(default=(), compare=False)
 
     def at(self, phase: str, **changes: Any) -> "Record":  # noqa: ANN401 - fields of this class
         """The record in another phase."""

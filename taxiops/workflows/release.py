@@ -21,9 +21,9 @@ from taxiops.workflows.documents import (
 from taxiops.workflows.endpoint_test import check_endpoint
 from taxiops.workflows.job_end_to_end import follow_end_to_end, submit_end_to_end
 from taxiops.workflows.job_rollout import deploy_in_job
+from taxiops.workflows.ledger import actor
 from taxiops.workflows.promote import PROMOTION, promote
 from taxiops.workflows.roll_back import roll_back
-from taxiops.workflows.rollout import actor
 from taxiops.workflows.shift_traffic import promote_traffic
 from taxiops.workflows.unit_tests import run_unit_tests
 

@@ -9,13 +9,15 @@ from taxiops.cloud import endpoints
 from taxiops.config import DEV, Settings
 from taxiops.domain.evidence import WITHDRAWN
 from taxiops.domain.rollout import Action
-from taxiops.errors import Conflict, RestoreFailed, StillRunning, TaxiopsError
+from taxiops.errors import Conflict, Interrupted, RestoreFailed, StillRunning, TaxiopsError
 from taxiops.workflows import record as records
 from taxiops.workflows import registry
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, now
 from taxiops.workflows.engine import Engine, restore_failed
+from taxiops.workflows.ledger import Ledger
 from taxiops.workflows.limits import parse_limits
-from taxiops.workflows.rollout import Ledger, connect_to, read_record
+from taxiops.workflows.rollout import connect_to, read_record
+from taxiops.workflows.turn import turn_at
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,15 @@ def roll_back(
     if run_id and record.run_id != run_id:
         note = f"The last rollout is of run {record.run_id or 'unknown'}, not of {run_id}."
         return unchanged(ledger, endpoint.traffic if endpoint else {}, note, progress)
-    engine = Engine(connection, ledger, parse_limits(settings.tables["rollout"]), progress)
-    try:
-        ended = engine.undo(record, records.ROLLED_BACK)
-    except (StillRunning, Conflict, RestoreFailed):
-        raise
-    except TaxiopsError as error:
-        raise restore_failed(record, error.what, error) from error
+    limits = parse_limits(settings.tables["rollout"])
+    doing = "traffic rollback"
+    with turn_at(connection, ledger, doing, run_id or record.run_id, progress) as turn:
+        try:
+            ended = Engine(connection, turn, limits, progress).undo(record, records.ROLLED_BACK)
+        except (StillRunning, Conflict, RestoreFailed, Interrupted):
+            raise
+        except TaxiopsError as error:
+            raise restore_failed(record, error.what, error) from error
     if ended.step.action is Action.CONFLICT:
         raise Conflict(
             f"Endpoint {record.endpoint} was changed by somebody else since the deployment.",

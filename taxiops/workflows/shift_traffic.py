@@ -1,5 +1,6 @@
 """`taxiops traffic show` and `promote`: the distribution, and a tested slot's new share."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +9,18 @@ from typing import Any
 from taxiops.cloud import endpoints
 from taxiops.cloud.views import EndpointView, SlotView
 from taxiops.config import DEV, Settings
-from taxiops.domain.traffic import Traffic
+from taxiops.domain.rollout import Action
 from taxiops.errors import Conflict, NotFound, StepFailed, UsageError
 from taxiops.workflows import record as records
 from taxiops.workflows import registry
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, now
-from taxiops.workflows.engine import phase_of
+from taxiops.workflows.engine import Engine, changed
+from taxiops.workflows.ledger import Ledger
+from taxiops.workflows.limits import parse_limits
+from taxiops.workflows.picture import Goal, phase_of
 from taxiops.workflows.record import Record
-from taxiops.workflows.rollout import Ledger, connect_to, nonzero, read_record
+from taxiops.workflows.rollout import connect_to, nonzero, read_record
+from taxiops.workflows.turn import turn_at
 
 
 @dataclass(frozen=True)
@@ -112,37 +117,42 @@ def promote_traffic(
     connection = connect_to(settings)
     environment = connection.environment
     ledger = Ledger(settings, environment.name, environment.endpoint, state)
-    endpoint = endpoints.require_endpoint(connection)
-    record = read_record(ledger, endpoint, state)
-    if record is None:
-        raise NotFound(
-            f"Endpoint {endpoint.name} knows of no rollout.",
-            hint=f"taxiops deploy --env {environment.name}",
-            code="rollout-missing",
-        )
-    check_promotable(record, endpoint)
-    wanted = wanted_traffic(record, percent)
-    record = record.at(records.PROMOTED if percent == 100 else records.CANARY)
-    shares = records.shares_text(nonzero(wanted))
-    changed = nonzero(endpoint.traffic) != nonzero(wanted) or bool(nonzero(endpoint.mirror))
-    if changed:
-        ledger.intend("promote", record, wanted=wanted)
-        progress(f"traffic of {endpoint.name} to {shares}")
-        endpoint = endpoints.write_endpoint(
-            connection, endpoint, progress, traffic=wanted, mirror={}, tags=record.tags()
-        )
-    ledger.done(record.phase, record, endpoint.traffic, shares)
+    limits = parse_limits(settings.tables["rollout"])
+    run_id = os.environ.get("GITHUB_RUN_ID", "")
+    with turn_at(connection, ledger, "traffic promote", run_id, progress) as turn:
+        endpoint = endpoints.require_endpoint(connection)
+        record = promotable(ledger, endpoint, state, percent)
+        engine = Engine(connection, turn, limits, progress)
+        ended = engine.drive(record, Goal(percent), {Action.WAIT, Action.SHIFT})
+        if ended.step.action is not Action.DONE:
+            raise changed(record, ended.step.reason)
+        if not ended.steps:
+            ledger.write(record.at(phase_of(record, endpoint)), ended.traffic)
     if environment.name == DEV and percent == 100:
         by = f"{endpoint.name}/{record.slot} {now()} run {record.run_id or records.NONE}"
         registry.note_validation(connection, record.model, by, progress)
     return TrafficResult(
         endpoint=endpoint.name,
         slot=record.slot,
-        traffic=endpoint.traffic,
-        changed=changed,
+        traffic=ended.traffic,
+        changed=bool(ended.steps),
         state_file=ledger.state_file,
         next_command=f"taxiops traffic show --env {environment.name}",
     )
+
+
+def promotable(ledger: Ledger, endpoint: EndpointView, state: Path | None, percent: int) -> Record:
+    """The last rollout, once it is sure that its slot may have that share; raises what forbids."""
+    record = read_record(ledger, endpoint, state)
+    if record is None:
+        raise NotFound(
+            f"Endpoint {endpoint.name} knows of no rollout.",
+            hint=f"taxiops deploy --env {ledger.environment}",
+            code="rollout-missing",
+        )
+    check_promotable(record, endpoint)
+    check_share(record, percent)
+    return record
 
 
 def check_promotable(record: Record, endpoint: EndpointView) -> None:
@@ -185,14 +195,11 @@ def check_promotable(record: Record, endpoint: EndpointView) -> None:
         )
 
 
-def wanted_traffic(record: Record, percent: int) -> dict[str, int]:
-    """The prior distribution with the slot at `percent`; raises UsageError when none is left."""
+def check_share(record: Record, percent: int) -> None:
+    """Raises UsageError when nobody is left to take the rest."""
     if record.first_deployment and percent != 100:
         raise UsageError(
             f"Slot {record.slot} is the only one, so it must have 100 percent.",
             hint="taxiops traffic promote --percent 100",
             code="traffic-sum",
         )
-    if record.first_deployment:
-        return {record.slot: 100}
-    return dict(Traffic.of(record.prior_traffic).shift(record.slot, percent).shares)

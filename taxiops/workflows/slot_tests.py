@@ -1,9 +1,11 @@
 """The checks of one deployment through its scoring address; measures and judges, moves nothing."""
 
+import itertools
 import json
 import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from taxiops.workflows.limits import Limits
 Trips = list[dict[str, Any]]
 
 WARM_UP_TRIES = 5
+# A share of one percent is met often enough by then.
+MOST_LIVE = 2_000
 BAD_REQUEST = b'{"trips": "none"}'
 
 
@@ -236,6 +240,46 @@ def check_load(scorer: Scorer, target: Target, probe: Probe, limits: Limits) -> 
     incumbent = measured.get(target.incumbent, [])
     own = measured[target.slot]
     return [error_check(own, limits), latency_check(own, incumbent, limits)]
+
+
+def check_live(scorer: Scorer, target: Target, probe: Probe, limits: Limits) -> list[Check]:
+    """Errors and latency of requests as clients send them: several at once, shared out by traffic.
+
+    Every answer says which deployment made it. Requests that nobody answered count against the
+    slot, for it may have been theirs.
+    """
+    answers = replay(scorer, target, probe, limits)
+    own = [each for each in answers if each.deployment in (target.slot, "")]
+    others = [each for each in answers if each.deployment not in (target.slot, "")]
+    if not any(each.deployment == target.slot for each in answers):
+        why = f"none of {len(answers)} requests reached the slot, though it has traffic"
+        return [Check("live-share", False, why, Blame.PLATFORM)]
+    named = [(error_check(own, limits), "live-errors")]
+    named.append((latency_check(own, others, limits), "live-latency"))
+    return [replace(check, name=name) for check, name in named]
+
+
+def replay(scorer: Scorer, target: Target, probe: Probe, limits: Limits) -> list[Answer]:
+    """Labelled rows one by one, until the slot answered often enough or MOST_LIVE were sent."""
+    lock, answers, sent = threading.Lock(), list[Answer](), itertools.count()
+
+    def is_over() -> bool:
+        own = sum(each.deployment in (target.slot, "") for each in answers)
+        return own >= max(1, limits.live_requests) or len(answers) >= MOST_LIVE
+
+    def work() -> None:
+        with scorer.another() as mine:
+            while not is_over():
+                answer = mine.score([probe.labelled[next(sent) % len(probe.labelled)]])
+                with lock:
+                    answers.append(answer)
+
+    workers = [threading.Thread(target=work) for _ in range(max(1, limits.live_connections))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return answers
 
 
 def error_check(answers: Sequence[Answer], limits: Limits) -> Check:

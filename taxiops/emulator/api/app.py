@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote
 
 from taxiops.emulator.api import (
     assets,
+    blob_leases,
     computes,
     control,
     deployments,
@@ -31,6 +32,7 @@ MOST_ARM_BYTES = 16 * 1024 * 1024
 MOST_BLOB_BYTES = 512 * 1024 * 1024
 MODULES = (
     control,
+    blob_leases,
     faults,
     identity,
     workspaces,

@@ -7,11 +7,13 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
+from taxiops.emulator.api.blob_leases import lease, lease_headers, require_lease
 from taxiops.emulator.api.faults import DROPPED, struck
 from taxiops.emulator.api.wire import Request, Response
 from taxiops.emulator.context import Emulator
 from taxiops.emulator.state.blobs import ACCOUNT_SUFFIX, BadName, Blob
 from taxiops.emulator.state.faults import REFUSALS, Fault
+from taxiops.emulator.state.leases import LeaseError
 
 VERSION = "2024-11-04"
 MOST_XML_BYTES = 4 * 1024 * 1024
@@ -33,6 +35,8 @@ def serve_blobs(emulator: Emulator, request: Request) -> Response:
         answer = struck_or_served(emulator, request, container, blob)
     except BadName as error:
         answer = failure(BlobError(400, "InvalidResourceName", str(error)), request.method)
+    except LeaseError as error:
+        answer = failure(BlobError(error.status, error.code, error.message), request.method)
     except BlobError as error:
         answer = failure(error, request.method)
     if answer is DROPPED:
@@ -96,9 +100,14 @@ def dispatch(emulator: Emulator, request: Request, container: str, blob: str) ->
     elif method == "PUT":
         authorise(emulator, request, container, "w")
         known(emulator, container)
+        if comp == "lease":
+            return lease(emulator, request, container, existing(emulator, container, blob))
+        if comp != "block":
+            require_lease(emulator, request, container, blob)
         return write(emulator, request, container, blob, comp)
     elif method == "DELETE" and not comp:
         authorise(emulator, request, container, "d")
+        require_lease(emulator, request, container, blob)
         if not emulator.blobs.delete(container, blob):
             raise BlobError(404, "BlobNotFound", "The specified blob does not exist.")
         return Response(202, b"")
@@ -122,11 +131,16 @@ def known(emulator: Emulator, container: str) -> None:
         raise BlobError(404, "ContainerNotFound", "The specified container does not exist.")
 
 
-def read(emulator: Emulator, request: Request, container: str, blob: str) -> Response:
-    known(emulator, container)
+def existing(emulator: Emulator, container: str, blob: str) -> Blob:
     found = emulator.blobs.find(container, blob)
     if found is None:
         raise BlobError(404, "BlobNotFound", "The specified blob does not exist.")
+    return found
+
+
+def read(emulator: Emulator, request: Request, container: str, blob: str) -> Response:
+    known(emulator, container)
+    found = existing(emulator, container, blob)
     headers = described(emulator, container, found)
     if request.method == "HEAD":
         return Response(200, b"", {**headers, "content-length": str(found.size)})
@@ -155,8 +169,7 @@ def described(emulator: Emulator, container: str, blob: Blob) -> dict[str, str]:
         "x-ms-blob-type": "BlockBlob",
         "x-ms-creation-time": formatdate(blob.modified_s, usegmt=True),
         "accept-ranges": "bytes",
-        "x-ms-lease-status": "unlocked",
-        "x-ms-lease-state": "available",
+        **lease_headers(emulator, container, blob.name),
         **{METADATA + key: value for key, value in metadata.items()},
     }
 
@@ -172,8 +185,7 @@ def metadata_of(request: Request) -> dict[str, str]:
 def write(emulator: Emulator, request: Request, container: str, blob: str, comp: str) -> Response:
     blobs = emulator.blobs
     if comp == "metadata":
-        if blobs.find(container, blob) is None:
-            raise BlobError(404, "BlobNotFound", "The specified blob does not exist.")
+        existing(emulator, container, blob)
         blobs.set_metadata(container, blob, metadata_of(request))
         return Response(200, b"")
     if comp == "block":

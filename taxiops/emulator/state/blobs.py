@@ -5,15 +5,18 @@ import hashlib
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from taxiops.emulator.identity import same, signature
+from taxiops.emulator.state.leases import SHORTEST_S, Lease
 from taxiops.emulator.state.store import Store
 
 SAS_VALID_S = 24 * 3600
 STAGING = ".staging"
+LEASE = "blob-lease"
 ACCOUNT_SUFFIX = ".blob.local"
 
 
@@ -124,6 +127,7 @@ class Blobs:
         if found:
             self.path(container, blob).unlink()
             self._store.delete("blob-metadata", container, blob)
+            self._store.delete(LEASE, container, blob)
         return found is not None
 
     def walk(self, container: str, prefix: str = "") -> Iterator[Blob]:
@@ -140,6 +144,29 @@ class Blobs:
 
     def set_metadata(self, container: str, blob: str, metadata: Mapping[str, str]) -> None:
         self._store.put("blob-metadata", container, blob, dict(metadata))
+
+    def leasing(self) -> AbstractContextManager[None]:
+        """What is read and written of leases within happens together."""
+        return self._store.transaction()
+
+    def lease(self, container: str, blob: str) -> Lease:
+        """The blob's lease; one that is nobody's when there is none."""
+        return Lease(**(self._store.get(LEASE, container, blob) or {}))
+
+    def set_lease(self, container: str, blob: str, lease: Lease) -> None:
+        self._store.put(LEASE, container, blob, lease.document())
+
+    def expire_leases(self) -> int:
+        """End every active lease; how many there were."""
+        now, count = time.time(), 0
+        with self._store.transaction():
+            for container, blob, _ in self._store.keys(LEASE):
+                found = self.lease(container, blob)
+                if found.is_active(now):
+                    ended = replace(found, duration_s=SHORTEST_S, until=now)
+                    self.set_lease(container, blob, ended)
+                    count += 1
+        return count
 
     def url(self, container: str, blob: str = "") -> str:
         """Root-style URL without authorisation."""
