@@ -74,6 +74,8 @@ def report(error: Exception, typed: Sequence[str]) -> int:
         console.error(traceback_text(error))
     usage_shown = isinstance(error, TyperException) and show_usage(error)
     known = as_taxiops_error(error, verbose=verbose)
+    if isinstance(known, Interrupted) and not known.hint:
+        known.hint = interrupted(typed).hint
     if not usage_shown:
         console.error(message(known, verbose=verbose))
     annotate(console, known.code, f"{known.what} {known.why}".strip())

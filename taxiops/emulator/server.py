@@ -191,6 +191,11 @@ def expire_leases(state: Path) -> Json:
     return call(state, "POST", "/_emulator/leases/expire", {})
 
 
+def set_quota(state: Path, family: str, limit: int) -> Json:
+    """How many cores there are of a family of sizes. Raises EmulatorError."""
+    return call(state, "POST", "/_emulator/quota", {"family": family, "limit": limit})
+
+
 def stop(state: Path) -> Json:
     """End the daemon and everything it started. Idempotent. Raises EmulatorError."""
     pid = read_state(state).get("pid")
@@ -283,7 +288,8 @@ async def serve(state: Path, owner_pid: int | None) -> None:
 
 def listen(port: int) -> socket.socket:
     """A listening socket on loopback, on the port of last time when it is free."""
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio switches Nagle's delay off only where it sees that the protocol is TCP.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))

@@ -27,6 +27,7 @@ from taxiops.emulator.state.endpoint_documents import (
 from taxiops.emulator.state.faults import PROVISION, PROVISIONING_FAILURES, Faults
 from taxiops.emulator.state.fleet import Fleet, drain
 from taxiops.emulator.state.operations import Operations
+from taxiops.emulator.state.quota import Quota
 from taxiops.emulator.state.routing import Row, instance_count, row_of, target_of
 from taxiops.emulator.state.scoring_server import ScoringServer, ServerFailed, ServerPlan
 from taxiops.emulator.state.store import Store
@@ -46,6 +47,7 @@ class Deployments:
         self, store: Store, assets: Assets, operations: Operations, folder: Path, faults: Faults
     ) -> None:
         self.documents = EndpointDocuments(store, operations)
+        self.quota = Quota(store, self.documents)
         self._assets, self._operations, self._faults = assets, operations, faults
         self._folder, self._sockets_record = folder, folder / "sockets"
         self._sockets = fresh_sockets(self._sockets_record)
@@ -125,6 +127,9 @@ class Deployments:
         if fault and fault.kind in PROVISIONING_FAILURES:
             code, message = PROVISIONING_FAILURES[fault.kind]
             self._give_up(key, wanted, message, code)
+            return
+        if shortage := self.quota.shortage(key, wanted):
+            self._give_up(key, wanted, shortage, "OutOfQuota")
             return
         try:
             if fault:

@@ -1,0 +1,34 @@
+"""A seeded sample of the fault matrix; `make bench` runs as many cases as it is given time for."""
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taxiops.workflows.deploy import DeployOptions, deploy
+
+from .fault_matrix import HAZARDS, VERBS, Matrix, drawn, ignore
+
+if TYPE_CHECKING:
+    from conftest import Promoted, World
+
+SEED = int(os.environ.get("MATRIX_SEED", "1"))
+COUNT = int(os.environ.get("MATRIX_CASES", "8"))
+
+
+@pytest.fixture(scope="module")
+def matrix(world: "World", first: "Promoted", second: "Promoted") -> Matrix:
+    settings = world.settings(endpoint="matrix", requests=3, live_requests=3, live_connections=2)
+    versions = (first.promotion.version, second.promotion.version)
+    deploy(settings, DeployOptions(model_version=versions[0]), ignore)
+    return Matrix(settings, versions, world.state)
+
+
+@pytest.mark.parametrize("case", drawn(SEED, COUNT), ids=str)
+def test_traffic_ends_as_wanted_or_exactly_as_before(matrix: Matrix, case: object) -> None:
+    assert matrix.run(case) == []
+
+
+def test_every_verb_meets_every_hazard() -> None:
+    every = len(VERBS) * len(HAZARDS)
+    assert len({(case.verb, case.hazard) for case in drawn(SEED, every)}) == every
