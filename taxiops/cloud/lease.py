@@ -17,7 +17,7 @@ from taxiops.cloud.store import WorkspaceStore
 from taxiops.errors import Conflict, TaxiopsError
 
 if TYPE_CHECKING:
-    from azure.storage.blob import BlobClient, BlobLeaseClient
+    from azure.storage.blob import BlobLeaseClient
 
 LEASE_S = 60
 HEARTBEAT_S = 15.0
@@ -40,9 +40,9 @@ class Holder:
 class Lease:
     """A lease that this process holds; a thread renews it until `release` or the process ends."""
 
-    def __init__(self, name: str, blob: "BlobClient", client: "BlobLeaseClient") -> None:
+    def __init__(self, name: str, client: "BlobLeaseClient", heartbeat_s: float) -> None:
         self.name = name
-        self._blob, self._client = blob, client
+        self._client, self._heartbeat_s = client, heartbeat_s
         self._ended = threading.Event()
         self._lost = ""
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
@@ -52,7 +52,7 @@ class Lease:
 
     def _beat(self) -> None:
         """A heartbeat that fails for another reason than loss is tried again at the next."""
-        while not self._ended.wait(HEARTBEAT_S):
+        while not self._ended.wait(self._heartbeat_s):
             try:
                 with azure_errors(f"Renewing the lease of {self.name}"):
                     self._client.renew()
@@ -82,7 +82,13 @@ class Lease:
             return
 
 
-def acquire(store: WorkspaceStore, name: str, holder: Holder, lease_id: str) -> Lease:
+def acquire(
+    store: WorkspaceStore,
+    name: str,
+    holder: Holder,
+    lease_id: str,
+    heartbeat_s: float = HEARTBEAT_S,
+) -> Lease:
     """The lease of an endpoint under this id (a UUID).
 
     Raises Conflict naming the holder while somebody else has it, NotAuthorised without permission.
@@ -99,7 +105,7 @@ def acquire(store: WorkspaceStore, name: str, holder: Holder, lease_id: str) -> 
             # Two at once both find it missing: one makes it, both then ask for the lease.
             with contextlib.suppress(ResourceExistsError):
                 blob.upload_blob(b"{}", overwrite=False)
-            return acquire(store, name, holder, lease_id)
+            return acquire(store, name, holder, lease_id, heartbeat_s)
         except ResourceExistsError as error:
             if getattr(error, "error_code", "") != "LeaseAlreadyPresent":
                 raise
@@ -107,7 +113,7 @@ def acquire(store: WorkspaceStore, name: str, holder: Holder, lease_id: str) -> 
         raise held(name, read_holder(store, name))
     with azure_errors(doing):
         blob.upload_blob(json.dumps(asdict(holder)).encode(), overwrite=True, lease=client)
-    lease = Lease(name, blob, client)
+    lease = Lease(name, client, heartbeat_s)
     lease.keep()
     return lease
 

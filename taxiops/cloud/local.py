@@ -100,7 +100,7 @@ def still_running(settings: Settings) -> Emulator | None:
 
 def begin_start(settings: Settings) -> "subprocess.Popen[str]":
     """Ask for a running emulator; the answer is awaited by `finish_start`."""
-    arguments = [sys.executable, "-m", "taxiops.emulator", "start"]
+    arguments = [sys.executable, "-P", "-m", "taxiops.emulator", "start"]
     arguments += ["--state", str(settings.emulator_state), "--seed", json.dumps(seed_of(settings))]
     environ = {key: value for key, value in os.environ.items() if key != "AZUREML_CURRENT_CLOUD"}
     return subprocess.Popen(

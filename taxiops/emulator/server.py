@@ -92,7 +92,7 @@ def start_lock(state: Path) -> Iterator[None]:
 
 
 def launch(state: Path, owner_pid: int | None) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "taxiops.emulator", "run", "--state", str(state)]
+    command = [sys.executable, "-P", "-m", "taxiops.emulator", "run", "--state", str(state)]
     if owner_pid:
         command += ["--owner-pid", str(owner_pid)]
     (state / "emulator.json").unlink(missing_ok=True)

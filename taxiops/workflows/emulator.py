@@ -83,7 +83,7 @@ def clear_faults(settings: Settings) -> EmulatorResult:
 def called(action: str, settings: Settings, *options: str) -> dict[str, Any]:
     """What `python -m taxiops.emulator ACTION` prints; raises StepFailed with its own words."""
     require_local(settings)
-    arguments = [sys.executable, "-m", "taxiops.emulator", action]
+    arguments = [sys.executable, "-P", "-m", "taxiops.emulator", action]
     arguments += ["--state", str(settings.emulator_state), *options]
     done = subprocess.run(
         arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False

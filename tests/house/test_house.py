@@ -147,7 +147,8 @@ def test_every_imported_package_is_declared() -> None:
             continue
         if top == "azure":
             second = name.split(".")[1]
-            providers = {"azure-ai-ml" if second == "ai" else f"azure-{second}"}
+            whole = {"ai": "azure-ai-ml", "storage": "-".join(name.split(".")[:3])}
+            providers = {whole.get(second, f"azure-{second}")}
         else:
             providers = {provider.lower() for provider in packages[top]}
         if not providers & declared:
