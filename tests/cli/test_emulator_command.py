@@ -77,3 +77,24 @@ def test_the_emulator_is_refused_with_cloud_azure(emulator) -> None:
     done = emulator("status", "--cloud", "azure")
     assert done.returncode == 2
     assert "--cloud local" in done.stderr
+
+
+def test_hazards_are_switched_on_listed_and_off(emulator) -> None:
+    added = emulator("fault", "add", "throttle", "--on", "PUT onlineEndpoints", "--count", "2")
+    assert (added.returncode, "is switched on" in added.stdout) == (0, True), added.stderr
+    (fault,) = json.loads(emulator("fault", "list", "--json").stdout)["faults"]
+    assert (fault["kind"], fault["on"], fault["count"], fault["struck"]) == (
+        "throttle",
+        "PUT onlineEndpoints",
+        2,
+        0,
+    )
+    assert "1 switched off" in emulator("fault", "clear").stdout
+    assert "No fault is switched on" in emulator("fault", "list").stdout
+
+
+def test_a_hazard_that_cannot_be_is_a_usage_error_that_says_why(emulator) -> None:
+    refused = emulator("fault", "add", "quota", "--on", "GET jobs")
+    assert refused.returncode == 2
+    assert "provision" in refused.stderr
+    assert "next: " in refused.stderr

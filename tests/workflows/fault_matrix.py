@@ -99,8 +99,7 @@ class Matrix:
     versions: Sequence[str]
     state: Any
     turn: int = 0
-    killed: int = 0
-    outcomes: dict[str, int] = field(default_factory=dict)
+    last: Mapping[str, str] = field(default_factory=dict)
 
     def live(self) -> dict[str, int]:
         return endpoints.require_endpoint(connect_to(self.settings)).live_traffic
@@ -114,13 +113,16 @@ class Matrix:
             server.fault(self.state, dict(fault), is_clearing=False)
         first = in_child(lambda: self.act(case.verb), case.instant)
         server.fault(self.state, None, is_clearing=True)
-        self.killed += first == -signal.SIGKILL
         verb = case.verb if case.afterwards == "again" else "rollback"
         second = in_child(lambda: self.act(verb), 0)
         problems = self.broken(case, prior, before, second)
-        end = ",".join(f"{slot}={share}" for slot, share in sorted(self.live().items()))
-        kind = "prior" if self.live() == prior else "wanted"
-        self.outcomes[kind] = self.outcomes.get(kind, 0) + 1
+        live = self.live()
+        end = ",".join(f"{slot}={share}" for slot, share in sorted(live.items()))
+        self.last = {
+            "first": "killed" if first == -signal.SIGKILL else f"exit {first}",
+            "second": f"exit {second}",
+            "end": "as before" if live == prior else "as wanted",
+        }
         return [f"{case}: {first} then {second}, {end}: {problem}" for problem in problems]
 
     def prepared(self, verb: str) -> dict[str, int]:

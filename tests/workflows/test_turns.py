@@ -5,10 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +17,18 @@ import pytest
 
 from taxiops.cloud import endpoints
 from taxiops.cloud.lease import Holder, Lease, acquire
+from taxiops.cloud.scoring import Answer, Scorer
 from taxiops.cloud.store import open_store
 from taxiops.config import Settings
 from taxiops.emulator import server
 from taxiops.errors import Conflict, Restored, RestoreFailed, StepFailed, UsageError
 from taxiops.workflows.deploy import DeployOptions, deploy
-from taxiops.workflows.endpoint_test import check_endpoint
+from taxiops.workflows.endpoint_test import check_endpoint, model_of_slot
 from taxiops.workflows.ledger import Ledger
 from taxiops.workflows.roll_back import roll_back
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.rollout import connect_to, fetched_model
 from taxiops.workflows.shift_traffic import promote_traffic
+from taxiops.workflows.slot_tests import read_probe
 
 if TYPE_CHECKING:
     from conftest import Promoted, World
@@ -180,6 +183,51 @@ def test_what_is_the_platforms_fault_is_not_blamed_on_the_model(
     with pytest.raises(Restored) as caught:
         deploy(serving, DeployOptions(model_version=second.promotion.version), ignore)
     assert "To blame: capacity" in caught.value.why
+
+
+@dataclass
+class Load:
+    """Clients that send one request after the other until they are told to stop."""
+
+    scorer: Scorer
+    trips: Sequence[Mapping[str, Any]]
+    answers: list[Answer] = field(default_factory=list)
+    is_over: threading.Event = field(default_factory=threading.Event)
+
+    def send(self) -> None:
+        with self.scorer.another() as mine:
+            while not self.is_over.is_set():
+                self.answers.append(mine.score(self.trips))
+
+    def __enter__(self) -> "Load":
+        self.clients = [threading.Thread(target=self.send) for _ in range(2)]
+        for client in self.clients:
+            client.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.is_over.set()
+        for client in self.clients:
+            client.join()
+
+
+def test_no_request_fails_through_deployment_canary_promotion_and_rollback(
+    serving: Settings, second: "Promoted", record_property: Callable[[str, object], None]
+) -> None:
+    connection = connect_to(serving)
+    reference = model_of_slot(connection, endpoints.require_endpoint(connection), "blue")
+    with fetched_model(connection, reference) as folder:
+        trips = read_probe(folder).golden[:1]
+    scorer = endpoints.open_scorer(connection, endpoints.require_endpoint(connection))
+    with scorer, Load(scorer, trips) as load:
+        deploy(serving, DeployOptions(model_version=second.promotion.version), ignore)
+        assert check_endpoint(serving, None, None, ignore).passed
+        promote_traffic(serving, None, 100, ignore)
+        roll_back(serving, None, ignore)
+    failed = [answer for answer in load.answers if not answer.is_good]
+    assert {answer.deployment for answer in load.answers} == {"blue", "green"}
+    assert (failed, len(load.answers) > 100) == ([], True)
+    record_property("requests", len(load.answers))
 
 
 @pytest.mark.parametrize("kind", ["fail", "quota", "capacity"])
