@@ -67,7 +67,10 @@ def write_document(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """The text, on disk before it is visible; raises UsageError when it cannot be written."""
+    """The text, on disk before it is visible; raises UsageError when it cannot be written.
+
+    What a process that died left beside it is removed.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,6 +79,7 @@ def write_text(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+        remove_drafts_of_the_dead(path)
         sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -85,6 +89,24 @@ def write_text(path: Path, text: str) -> None:
             hint="Check TAXIOPS_OUTPUT and the folder's permissions.",
             code="output-unwritable",
         ) from error
+
+
+def remove_drafts_of_the_dead(path: Path) -> None:
+    for draft in path.parent.glob(f".{path.name}.*.*"):
+        pid = draft.name.split(".")[-2]
+        if pid.isdecimal() and not is_alive(int(pid)):
+            draft.unlink(missing_ok=True)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine has that number."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:

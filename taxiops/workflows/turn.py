@@ -18,7 +18,7 @@ from taxiops.cloud.interrupts import check_stop, stopping_safely
 from taxiops.cloud.lease import Holder, Lease
 from taxiops.cloud.store import WorkspaceStore, open_store
 from taxiops.errors import Conflict, NotAuthorised, TaxiopsError
-from taxiops.workflows.documents import Progress, now, write_document
+from taxiops.workflows.documents import Progress, is_alive, now, write_document
 from taxiops.workflows.ledger import Ledger, actor
 
 # A run waits this much longer than a lease lasts for a predecessor of its own that died.
@@ -140,16 +140,6 @@ def lease_id_of(path: Path, host: str) -> str:
         return str(uuid.uuid4())
     is_ours = is_here and (pid == os.getpid() or not is_alive(pid))
     return former if is_ours else str(uuid.uuid4())
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def published(
