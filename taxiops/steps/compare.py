@@ -25,7 +25,7 @@ from taxiops.errors import UsageError
 from taxiops.steps.columns import FARE, RIDE, rows_of
 from taxiops.steps.digests import TripsDigest
 from taxiops.steps.features import feature_matrix
-from taxiops.steps.identity import BLOCKS, block_of, sample_rank
+from taxiops.steps.identity import BLOCKS, block_of
 from taxiops.steps.literals import decode_literal
 from taxiops.steps.model_files import Model, load_model
 from taxiops.steps.naive import FEATURES as NAIVE_FEATURES
@@ -38,7 +38,6 @@ from taxiops.steps.slices import NAMES, slice_positions
 from taxiops.steps.statistics import (
     LARGEST_PREDICTION_USD,
     METRICS,
-    Bootstrap,
     Sums,
     compared,
     empty_sums,
@@ -74,7 +73,6 @@ class Measured:
     digest: TripsDigest
     samples: Samples
     rows: int = 0
-    seed: int = 0
 
 
 def predictions(model: Model, what: str, matrix: Floats) -> Floats:
@@ -111,8 +109,6 @@ def measure(batches: Iterator[Trips], candidate: Model, baseline: Model) -> Meas
         result.digest.add(trips)
         result.samples.add(trips, matrix, ours, theirs)
         result.rows += rows_of(trips)
-        ranks = sample_rank(trips[RIDE])
-        result.seed = (result.seed + int(np.add.reduce(ranks, dtype=np.uint64))) % 2**64
     if result.rows < FEWEST_TEST:
         raise UsageError(
             f"test trips: only {result.rows}; at least {FEWEST_TEST} are needed.",
@@ -130,16 +126,14 @@ def naive_baseline(train_folder: Path) -> Baseline:
     return Baseline(model, "naive", NAIVE_NAME, "")
 
 
-def sliced(measured: Measured, bootstrap: Bootstrap, policy: Policy) -> list[dict[str, Any]]:
+def sliced(measured: Measured, policy: Policy) -> list[dict[str, Any]]:
     """The primary metric's figures in every slice where it is defined (R² needs two fares)."""
     result = []
     for at, name in enumerate(NAMES):
         sums = measured.slices[at]
         rows = int(sums[:, 0].sum())
         if rows and is_defined(policy.primary_metric, sums):
-            figures = compared(
-                policy.primary_metric, sums, bootstrap.totals(sums), policy.confidence
-            )
+            figures = compared(policy.primary_metric, sums, policy.confidence)
             row = {"slice": name, "rows": rows, **figures}
             result.append({**row, "verdict": slice_verdict(figures, rows)})
     return result
@@ -174,9 +168,7 @@ def comparison(
     baseline = baseline_of(options)
     source, batches = read_prepared(options.test_trips, options.batch_rows, "test trips")
     measured = measure(batches, candidate, baseline.model)
-    bootstrap = Bootstrap(measured.whole, measured.seed)
-    totals = bootstrap.totals(measured.whole)
-    metrics = {name: compared(name, measured.whole, totals, policy.confidence) for name in METRICS}
+    metrics = {name: compared(name, measured.whole, policy.confidence) for name in METRICS}
     verdict = verdict_of(metrics, policy)
     job = job_of(environ)
     document = {
@@ -187,7 +179,7 @@ def comparison(
         "primary_metric": policy.primary_metric,
         "confidence": policy.confidence,
         "metrics": metrics,
-        "slices": sliced(measured, bootstrap, policy),
+        "slices": sliced(measured, policy),
         "test_data": {
             "rows": measured.rows,
             "sha256": measured.digest.sha256(),

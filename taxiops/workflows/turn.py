@@ -18,7 +18,13 @@ from taxiops.cloud.interrupts import check_stop, stopping_safely
 from taxiops.cloud.lease import Holder, Lease
 from taxiops.cloud.store import WorkspaceStore, open_store
 from taxiops.errors import Conflict, NotAuthorised, TaxiopsError
-from taxiops.workflows.documents import Progress, is_alive, now, write_document
+from taxiops.workflows.documents import (
+    Progress,
+    is_alive,
+    now,
+    remove_drafts_of_the_dead,
+    write_document,
+)
 from taxiops.workflows.ledger import Ledger, actor
 
 # A run waits this much longer than a lease lasts for a predecessor of its own that died.
@@ -78,6 +84,8 @@ def turn_at(
 def begin(
     connection: Connection, ledger: Ledger, holder: Holder, end_at: float, progress: Progress
 ) -> Turn:
+    for path in (ledger.state_file, ledger.own_state_file):
+        remove_drafts_of_the_dead(path)
     try:
         store = open_store(connection)
         held = acquired(connection, store, ledger, holder, end_at, progress)

@@ -59,6 +59,7 @@ def run(cases: int, seed: int) -> list[Result]:
 def start(file: Path, cases: int, seed: int) -> "subprocess.Popen[bytes]":
     environment = {**os.environ, "MATRIX_CASES": str(cases), "MATRIX_SEED": str(seed)}
     arguments = [sys.executable, "-m", "pytest", "-q", TEST, f"--junitxml={file}"]
+    arguments += ["--override-ini", "junit_family=xunit1"]
     return subprocess.Popen(arguments, cwd=ROOT, env=environment, stdout=sys.stderr)
 
 
@@ -68,7 +69,7 @@ def read(file: Path) -> Iterable[Result]:
         if facts:
             failure = case.find("failure")
             told = "" if failure is None else f"{case.get('name')}: {failure.get('message')}"
-            yield Result(facts, failure is None, told[:500])
+            yield Result(facts, failure is None, " ".join(told.split())[:500])
 
 
 def page(results: list[Result], seed: int) -> str:

@@ -10,10 +10,11 @@ from taxiops.steps.identity import BLOCKS
 from taxiops.steps.statistics import (
     METRICS,
     SUMS,
-    Bootstrap,
     compared,
     error_terms,
     figures,
+    half_width,
+    is_defined,
     sums_by,
 )
 
@@ -68,7 +69,7 @@ def test_sums_do_not_depend_on_batches_or_order(batch: int, random: object) -> N
 
 def interval(values: Trips, metric: str = "mae", confidence: float = 0.95) -> dict[str, float]:
     sums = block_sums(*values)
-    return compared(metric, sums, Bootstrap(sums, 1).totals(sums), confidence)
+    return compared(metric, sums, confidence)
 
 
 def test_change_is_candidate_minus_baseline_and_lies_within_its_interval() -> None:
@@ -112,11 +113,29 @@ def test_the_interval_is_that_of_resampling_trips_one_by_one() -> None:
     assert row["ci_high"] - row["ci_low"] == pytest.approx(2 * half, rel=0.1)
 
 
-def test_the_seed_alone_decides_the_replicates() -> None:
-    sums = block_sums(*trips(edge=0.1))
-    one, same, other = (Bootstrap(sums, seed).totals(sums)["abs_c"] for seed in (1, 1, 2))
-    assert (one == same).all()
-    assert not (one == other).all()
+@given(st.integers(0, 1_000), st.sampled_from(sorted(METRICS)))
+@settings(max_examples=40, deadline=None)
+def test_a_slope_is_what_a_little_more_of_a_sum_changes(seed: int, metric: str) -> None:
+    exact = figures(block_sums(*trips(500, seed, edge=0.3)).sum(axis=0))
+    slopes = METRICS[metric].slopes(exact)
+    for name in SUMS:
+        step = abs(exact[name]) * 1e-6
+        ends = [{**exact, name: exact[name] + sign * step} for sign in (1, -1)]
+        changes = [METRICS[metric].of(s, "c") - METRICS[metric].of(s, "b") for s in ends]
+        expected = (changes[0] - changes[1]) / (2 * step)
+        assert slopes.get(name, 0.0) == pytest.approx(expected, rel=1e-3, abs=1e-12 / step)
+
+
+def test_few_blocks_that_decide_everything_widen_the_interval() -> None:
+    even, heavy = np.tile([1.0, -1.0], 50), np.zeros(100)
+    heavy[0] = 10.0
+    assert half_width(heavy, 0.95) > 1.5 * half_width(even, 0.95)
+    assert half_width(np.zeros(100), 0.95) == 0.0
+
+
+def test_one_block_alone_has_no_interval() -> None:
+    sums = sums_by(np.zeros(9, int), BLOCKS, error_terms(np.arange(9.0), np.ones(9), np.ones(9)))
+    assert not is_defined("mae", sums)
 
 
 def test_sums_are_named_in_the_order_of_their_terms() -> None:
