@@ -151,7 +151,7 @@ def rolled_out(
         if endpoint is None or record.slot not in endpoint.slots:
             check_quota(connection, engine.limits, engine.progress)
         record = engine.announce("planned", record, endpoint)
-        return carried_out(engine, record, goals)
+        return carried_out(engine, record, goals, is_growing=bool(options.steps))
     record = former.at(phase_of(former, endpoint))
     share = endpoint.traffic.get(record.slot, 0)
     if record.phase != records.PROMOTED and options.run_id not in ("", record.run_id):
@@ -160,12 +160,13 @@ def rolled_out(
             "taken_over", record.at(record.phase, run_id=options.run_id), endpoint
         )
     is_asked = bool(options.steps) or options.traffic_percent is not None
-    remaining = tuple(goal for goal in goals if goal.percent > share) if is_asked else ()
-    if not remaining or former.first_deployment:
+    if not is_asked or share >= goals[-1].percent or former.first_deployment:
         engine.progress(f"slot {record.slot} has it already")
         written = engine.ledger.write(record, endpoint.traffic)
         return result_of(engine.ledger, written, endpoint.traffic)
-    return carried_out(engine, record, remaining)
+    # The share it has is watched again, for nobody knows how long it was.
+    remaining = tuple(goal for goal in goals if goal.percent >= share)
+    return carried_out(engine, record, remaining, is_growing=bool(options.steps))
 
 
 def is_others(former: Record | None, endpoint: EndpointView | None, options: DeployOptions) -> bool:
@@ -261,8 +262,13 @@ def plan(
     )
 
 
-def carried_out(engine: Engine, record: Record, goals: Sequence[Goal]) -> DeployResult:
-    """Drive to one goal after the other; on failure the prior state comes back."""
+def carried_out(
+    engine: Engine, record: Record, goals: Sequence[Goal], *, is_growing: bool
+) -> DeployResult:
+    """Drive to one goal after the other; on failure the prior state comes back.
+
+    is_growing: test and watch the slot under each share.
+    """
     try:
         for at, goal in enumerate(goals):
             ended = engine.drive(record, goal)
@@ -271,7 +277,7 @@ def carried_out(engine: Engine, record: Record, goals: Sequence[Goal]) -> Deploy
             if ended.step.action is not Action.DONE:
                 raise changed(record, ended.step.reason)
             record, is_live = ended.record, bool(ended.traffic.get(record.slot))
-            if len(goals) > 1 and is_live:
+            if is_growing and is_live:
                 record = engine.bake(record)
             elif at + 1 < len(goals):
                 rest_until(time.monotonic() + engine.limits.bake_s)

@@ -151,6 +151,8 @@ def test_steps_go_on_where_they_were(serving: Settings, second: "Promoted") -> N
     deploy(serving, replace(model, traffic_percent=10), ignore)
     result = deploy(serving, replace(model, steps=(5, 10, 60)), ignore)
     assert result.state["traffic"] == {"blue": 40, "green": 60}
+    events = [(event["event"], event["after"]["green"]) for event in result.state["events"][-3:]]
+    assert events == [("tested", 10), ("canary", 60), ("tested", 60)]
 
 
 def test_what_degrades_only_under_live_traffic_is_caught_at_its_first_share(
