@@ -307,7 +307,7 @@ def undone(engine: Engine, record: Record, error: TaxiopsError) -> TaxiopsError:
     engine.progress(f"failed: {error.what} Restoring what was before.")
     try:
         engine.undo(record, records.FAILED)
-    except RestoreFailed as second:
+    except (RestoreFailed, Interrupted) as second:
         return second
     except TaxiopsError as second:
         return restore_failed(record, f"{error.what} {second.what}", second)

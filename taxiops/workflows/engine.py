@@ -256,7 +256,7 @@ class Engine:
     def prove_routing(self, ended: Ended) -> None:
         """Requests must reach what the endpoint says they do.
 
-        Raises StepFailed when another slot answers after PROOF_S.
+        Raises StepFailed when another slot, or nobody, answers after PROOF_S.
         """
         live = ended.endpoint.live_traffic if ended.endpoint else {}
         if not live or ended.endpoint is None or ended.step.action is not Action.DONE:
@@ -264,15 +264,17 @@ class Engine:
         deadline = time.monotonic() + PROOF_S
         with endpoints.open_scorer(self.connection, ended.endpoint) as scorer:
             while True:
-                seen = {scorer.post(BAD_REQUEST).deployment for _ in range(PROBES)}
-                if seen <= set(live):
+                answers = [scorer.post(BAD_REQUEST) for _ in range(PROBES)]
+                seen = {each.deployment for each in answers if each.status}
+                # An answer that does not say who made it proves nothing and refutes nothing.
+                if seen and seen - {""} <= set(live):
                     return
                 if time.monotonic() > deadline:
                     break
                 rest_until(time.monotonic() + endpoints.interval_s(self.connection))
         raise StepFailed(
             f"Endpoint {ended.record.endpoint} says {records.shares_text(live)}, but "
-            f"{', '.join(sorted(name or 'nobody' for name in seen))} answered.",
+            f"{', '.join(sorted(seen - set(live))) or 'nobody'} answered.",
             hint="taxiops traffic show",
             code="routing-unproved",
         )

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,13 @@ class Turn:
 
 def history_name(endpoint: str, event: Mapping[str, Any]) -> str:
     """Where an event lies in the workspace's store; names sort by time."""
-    at = str(event["at"]).replace(":", "").replace("-", "").replace(".", "")
+    at = moment_in_names(datetime.fromisoformat(str(event["at"])))
     return f"history/{endpoint}/{at}-{event['event']}-{uuid.uuid4().hex[:8]}.json"
+
+
+def moment_in_names(moment: datetime) -> str:
+    """A moment in UTC, to the millisecond, such as 20261123T183000000Z; these sort by time."""
+    return f"{moment.astimezone(UTC):%Y%m%dT%H%M%S}{moment.microsecond // 1000:03}Z"
 
 
 @contextmanager

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from conftest import Promoted, World
 
 SEED = int(os.environ.get("MATRIX_SEED", "1"))
-COUNT = int(os.environ.get("MATRIX_CASES", "5"))
+COUNT = int(os.environ.get("MATRIX_CASES", "3"))
 
 
 @pytest.fixture(scope="module")

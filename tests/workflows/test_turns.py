@@ -24,6 +24,7 @@ from taxiops.emulator import server
 from taxiops.errors import Conflict, Restored, RestoreFailed, StepFailed, UsageError
 from taxiops.workflows.deploy import DeployOptions, deploy
 from taxiops.workflows.endpoint_test import check_endpoint, model_of_slot
+from taxiops.workflows.history import read_history
 from taxiops.workflows.ledger import Ledger
 from taxiops.workflows.roll_back import roll_back
 from taxiops.workflows.rollout import connect_to, fetched_model
@@ -297,6 +298,31 @@ def test_every_event_says_who_when_and_what_changed_and_outlives_the_files(
         "slot_deleted",
         "rolled_back",
     ]
+
+
+def test_history_tells_what_served_at_a_moment(serving: Settings, second: "Promoted") -> None:
+    deploy(serving, DeployOptions(model_version=second.promotion.version), ignore)
+    canary = read_history(serving, "", 50, ignore).events[-1]
+    promote_traffic(serving, None, 100, ignore)
+    assert read_history(serving, "", 50, ignore).traffic == {"blue": 0, "green": 100}
+    then = read_history(serving, canary.texts["at"], 50, ignore)
+    assert (then.traffic, then.events[-1]) == ({"blue": 70, "green": 30}, canary)
+    assert read_history(serving, "2001-01-01", 50, ignore).events == ()
+    with pytest.raises(UsageError, match="no moment"):
+        read_history(serving, "teatime", 50, ignore)
+
+
+def test_a_damaged_event_is_told_and_passed_over(serving: Settings) -> None:
+    store = open_store(connect_to(serving))
+    names = [f"history/turns/20990101T000000000Z-{word}.json" for word in ("cut", "nan")]
+    store.write(names[0], b'{"schema_version": 1, "at"')
+    store.write(names[1], b'{"schema_version": 1, "at": NaN}')
+    told: list[str] = []
+    events = read_history(serving, "", 2, told.append).events
+    for name in names:
+        store.blob(name).delete_blob()
+    assert (events, len(told)) == ((), 2)
+    assert names[0] in told[0]
 
 
 @pytest.mark.parametrize(
