@@ -1,6 +1,5 @@
 """`taxiops deploy`: parse, call the workflow, render."""
 
-import os
 from typing import Annotated
 
 import typer
@@ -92,6 +91,7 @@ def deploy(
     from taxiops.workflows.deploy import DeployOptions
     from taxiops.workflows.deploy import deploy as act_from_here
     from taxiops.workflows.job_rollout import JobRolloutResult, deploy_in_job
+    from taxiops.workflows.ledger import own_run_id
 
     options = DeployOptions(
         # An empty option is one left away, as in a workflow whose input is empty.
@@ -100,7 +100,7 @@ def deploy(
         slot=slot,
         traffic_percent=traffic_percent,
         mirror_percent=mirror,
-        run_id=os.environ.get("GITHUB_RUN_ID", ""),
+        run_id=own_run_id(),
         wait_min=wait,
         steps=parse_steps(steps),
         bake_min=bake,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from taxiops.cli.shared import Outcome, Session, command, noun
+from taxiops.domain.rollout import live_only
 
 if TYPE_CHECKING:
     from taxiops.cli.console import Block, Table
@@ -36,12 +37,8 @@ RunId = Annotated[
 
 def shares(traffic: Mapping[str, int]) -> str:
     """A distribution in words, the largest share first; slots without a share are left out."""
-    ordered = sorted(shares_nonzero(traffic).items(), key=lambda item: (-item[1], item[0]))
+    ordered = sorted(live_only(traffic).items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{slot} {percent} %" for slot, percent in ordered) or "no traffic"
-
-
-def shares_nonzero(traffic: Mapping[str, int]) -> dict[str, int]:
-    return {slot: percent for slot, percent in traffic.items() if percent}
 
 
 def slots_table(slots: Sequence[Mapping[str, Any]]) -> "Table":
@@ -68,7 +65,7 @@ def show(session: Session) -> Outcome:
 
     view = show_traffic(session.settings)
     blocks: tuple[Block, ...] = (slots_table(view.document()["slots"]),) if view.slots else ()
-    if shares_nonzero(view.mirror):
+    if live_only(view.mirror):
         blocks += (f"mirrored: {shares(view.mirror)}",)
     return Outcome(view, headline=f"{view.endpoint}: {shares(view.traffic)}", blocks=blocks)
 

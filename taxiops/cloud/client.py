@@ -83,9 +83,13 @@ def connect(cloud: str, env: str, settings: Settings | None = None) -> Connectio
 
 
 def prepare_process(environ: MutableMapping[str, str]) -> None:
-    """What must be set before azure.ai.ml is imported: its polling, and no bars and asides."""
-    # A parent process may have named a cloud that only its own SDK knows.
-    os.environ.pop("AZUREML_CURRENT_CLOUD", None)
+    """What must be set before azure.ai.ml is imported: its polling, and no bars and asides.
+
+    The SDK refuses to be imported in a cloud that it does not know, as a parent may have named one;
+    once it is imported, the variable names the cloud of our own clients.
+    """
+    if "azure.ai.ml" not in sys.modules:
+        environ.pop("AZUREML_CURRENT_CLOUD", None)
     for name, value in local.POLLING.items():
         environ.setdefault(name, value)
     environ.setdefault("TQDM_DISABLE", "1")

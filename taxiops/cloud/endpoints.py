@@ -12,7 +12,6 @@ from taxiops.cloud.silence import aloud, sdk_silenced
 from taxiops.cloud.views import (
     EndpointView,
     SlotSpec,
-    SlotView,
     endpoint_view,
     nonzero,
     slot_view,
@@ -34,6 +33,7 @@ TRIES = 6
 RETRY_DELAY_S = 2.0
 # A role that was just assigned is refused for a while.
 FORBIDDEN_TRIES = 3
+TRIES_OF_CODE = {**dict.fromkeys(TRANSIENT_CODES, TRIES), FORBIDDEN: FORBIDDEN_TRIES}
 # A read may tell of the state before the last write.
 READS_BACK = 4
 NEAR_INTERVAL_S, FAR_INTERVAL_S = 0.1, 5.0
@@ -194,8 +194,8 @@ def create_slot(
     spec: SlotSpec,
     progress: Progress,
     deadline_s: float = PROVISION_DEADLINE_S,
-) -> SlotView:
-    """A new deployment at 0 percent; waits until it is provisioned.
+) -> EndpointView:
+    """A new deployment at 0 percent; the endpoint once it is provisioned.
 
     Raises StepFailed with the service's reason, StillRunning after the deadline.
     """
@@ -227,11 +227,12 @@ def create_slot(
     doing = f"Provisioning slot {spec.name} of {endpoint}"
     begin = partial(connection.workspace.online_deployments.begin_create_or_update, entity)
     finish(connection, begin, doing, deadline_s, progress)
-    slot = require_endpoint(connection).slots.get(spec.name)
+    found = require_endpoint(connection)
+    slot = found.slots.get(spec.name)
     if slot is None or not slot.is_healthy:
         state = slot.state if slot else "missing"
         raise StepFailed(f"{doing} ended, but the slot is {state}.", code="slot-unhealthy")
-    return slot
+    return found
 
 
 def delete_slot(connection: "Connection", slot: str, progress: Progress) -> None:
@@ -326,8 +327,7 @@ def finish(
                 poller.result()
                 return
         except TaxiopsError as error:
-            tries = {**dict.fromkeys(TRANSIENT_CODES, TRIES), FORBIDDEN: FORBIDDEN_TRIES}
-            if attempt >= tries.get(error.code, 0):
+            if attempt >= TRIES_OF_CODE.get(error.code, 0):
                 raise
             progress(f"{doing}: {error.why[:120]}; trying again")
             settle(connection, progress)

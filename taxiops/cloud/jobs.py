@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taxiops.cloud import rest
+from taxiops.cloud.client import prepare_process
 from taxiops.cloud.failures import azure_errors
 from taxiops.cloud.silence import sdk_silenced
 from taxiops.cloud.words import plain_word
@@ -59,7 +59,7 @@ def load_pipeline(text: str, path: Path) -> Any:  # noqa: ANN401 - the SDK has n
 
     Raises UsageError naming the file and, where the SDK says so, the key.
     """
-    prepare_import()
+    prepare_process(os.environ)
     from azure.ai.ml import load_job
 
     return loaded(lambda: load_job(io.StringIO(text), relative_origin=str(path.resolve())), path)
@@ -67,21 +67,10 @@ def load_pipeline(text: str, path: Path) -> Any:  # noqa: ANN401 - the SDK has n
 
 def load_component(path: Path) -> Any:  # noqa: ANN401 - the SDK has no types
     """The component of a YAML file; raises UsageError naming the file and the key."""
-    prepare_import()
+    prepare_process(os.environ)
     from azure.ai.ml import load_component as load
 
     return loaded(lambda: load(path), path)
-
-
-def prepare_import() -> None:
-    """The SDK refuses to be imported in a cloud that it does not know, as a parent may have said.
-
-    Once it is imported, the variable names the cloud of our own clients.
-    """
-    from taxiops.cloud.client import prepare_process
-
-    if "azure.ai.ml" not in sys.modules:
-        prepare_process(os.environ)
 
 
 def loaded(load: Callable[[], Any], path: Path) -> Any:  # noqa: ANN401 - the SDK has no types

@@ -123,7 +123,7 @@ def read_holder(store: WorkspaceStore, name: str) -> Holder | None:
     try:
         document = json.loads(store.read(f"leases/{name}.json"))
         return Holder(**{each.name: str(document[each.name])[:200] for each in fields(Holder)})
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -9,11 +9,12 @@ from typing import Any
 from taxiops.cloud import endpoints
 from taxiops.cloud.failures import azure_errors
 from taxiops.config import DEV, PROD, Settings
+from taxiops.domain.rollout import live_only
 from taxiops.errors import EvidenceError, Interrupted, StepFailed, UsageError
 from taxiops.workflows import emulator
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, now, write_document
 from taxiops.workflows.release import ReleaseOptions, release
-from taxiops.workflows.rollout import connect_to, nonzero
+from taxiops.workflows.rollout import connect_to
 
 # Beside the emulator's own files: a reset takes it along.
 MARKER = "demo.json"
@@ -191,7 +192,7 @@ def serving(settings: Settings, env: str) -> dict[str, Any]:
     tags = {slot: view.tags for slot, view in endpoint.slots.items()}
     return {
         "endpoint": endpoint.name,
-        "traffic": nonzero(endpoint.traffic),
+        "traffic": live_only(endpoint.traffic),
         "versions": {slot: own.get("model_version", "") for slot, own in tags.items()},
         "digests": {slot: own.get("model_sha256", "") for slot, own in tags.items()},
     }

@@ -11,7 +11,7 @@ from taxiops.cloud.client import Connection
 from taxiops.cloud.models import ModelVersion
 from taxiops.cloud.views import EndpointView
 from taxiops.config import Settings
-from taxiops.domain.rollout import Action, choose_slot
+from taxiops.domain.rollout import Action, choose_slot, live_only
 from taxiops.domain.traffic import SLOT
 from taxiops.errors import (
     Conflict,
@@ -32,7 +32,7 @@ from taxiops.workflows.limits import parse_limits
 from taxiops.workflows.picture import Goal, phase_of
 from taxiops.workflows.quota import check_quota
 from taxiops.workflows.record import ModelReference, Record
-from taxiops.workflows.rollout import connect_to, nonzero, read_record
+from taxiops.workflows.rollout import connect_to, read_record
 from taxiops.workflows.slot_spec import SCORING_SCRIPT, logs_folder
 from taxiops.workflows.source_code import require_file
 from taxiops.workflows.turn import turn_at
@@ -245,7 +245,7 @@ def plan(
     slot = choose_slot(environment.name, options.slot or environment.deployment_name, live)
     unfinished = (records.PLANNED, records.PROVISIONED, records.TESTED)
     if former is not None and former.phase in unfinished:
-        same = (former.model, former.slot, nonzero(former.prior_traffic)) == (model, slot, live)
+        same = (former.model, former.slot, live_only(former.prior_traffic)) == (model, slot, live)
         if same and former.tested != records.NOT_PASSED:
             return former.at(former.phase, run_id=options.run_id or former.run_id)
     return Record(

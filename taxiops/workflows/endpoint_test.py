@@ -1,6 +1,5 @@
 """`taxiops test endpoint`: test a slot against its incumbent and record the outcome."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,12 @@ from taxiops.config import Settings
 from taxiops.errors import NotFound, UsageError
 from taxiops.workflows import record as records
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, now, write_document
-from taxiops.workflows.ledger import Ledger
+from taxiops.workflows.ledger import Ledger, own_run_id
 from taxiops.workflows.limits import Limits, parse_limits
 from taxiops.workflows.picture import phase_of
 from taxiops.workflows.record import ModelReference, Record
-from taxiops.workflows.rollout import connect_to, fetched_model, read_record
-from taxiops.workflows.slot_tests import Check, Target, check_live, check_slot, read_probe
+from taxiops.workflows.rollout import connect_to, probe_of, read_record
+from taxiops.workflows.slot_tests import Check, Target, check_live, check_slot
 from taxiops.workflows.turn import Turn, turn_at
 
 
@@ -57,7 +56,7 @@ def check_endpoint(
     connection = connect_to(settings)
     environment = connection.environment
     ledger = Ledger(settings, environment.name, environment.endpoint, state)
-    run_id = os.environ.get("GITHUB_RUN_ID", "")
+    run_id = own_run_id()
     with turn_at(connection, ledger, "test endpoint", run_id, progress) as turn:
         endpoint = endpoints.require_endpoint(connection)
         record = read_record(ledger, endpoint, state)
@@ -99,8 +98,7 @@ def checked(
     limits: Limits,
 ) -> list[Check]:
     """The slot asked directly, and under its share of the traffic when it has one."""
-    with fetched_model(connection, model) as folder:
-        probe = read_probe(folder)
+    probe = probe_of(connection, model)
     with endpoints.open_scorer(connection, endpoint) as scorer:
         checks = check_slot(scorer, target, probe, limits)
         if endpoint.traffic.get(target.slot) and all(check.passed for check in checks):

@@ -18,7 +18,7 @@ from taxiops.workflows.ledger import Ledger
 from taxiops.workflows.limits import Limits
 from taxiops.workflows.picture import Goal, observed_of, wanted_of
 from taxiops.workflows.record import Record
-from taxiops.workflows.rollout import fetched_model
+from taxiops.workflows.rollout import probe_of
 from taxiops.workflows.slot_spec import save_logs, slot_spec
 from taxiops.workflows.slot_tests import (
     BAD_REQUEST,
@@ -27,7 +27,6 @@ from taxiops.workflows.slot_tests import (
     Target,
     check_live,
     check_slot,
-    read_probe,
 )
 from taxiops.workflows.turn import Turn
 
@@ -158,11 +157,10 @@ class Engine:
         root = self.connection.settings.root
         with code_snapshot(root) as code:
             spec = slot_spec(root, code, record, self.limits)
-            endpoints.create_slot(
+            endpoint = endpoints.create_slot(
                 self.connection, spec, self.progress, self.limits.provision_deadline_s
             )
         record = record.at(records.PROVISIONED)
-        endpoint = endpoints.require_endpoint(self.connection)
         return self.done("provisioned", record, endpoint.traffic)
 
     def test(self, step: Step, record: Record) -> Record:
@@ -183,11 +181,9 @@ class Engine:
         prior = record.prior_traffic
         incumbent = max(prior, key=lambda slot: prior[slot], default="")
         target = Target(record.slot, record.model.sha256, record.model.version, incumbent)
-        with (
-            fetched_model(self.connection, record.model) as folder,
-            endpoints.open_scorer(self.connection, endpoint) as scorer,
-        ):
-            checks = checker(scorer, target, read_probe(folder), self.limits)
+        probe = probe_of(self.connection, record.model)
+        with endpoints.open_scorer(self.connection, endpoint) as scorer:
+            checks = checker(scorer, target, probe, self.limits)
         bad = next((check for check in checks if not check.passed), None)
         if bad is not None:
             failed = record.at(record.phase, tested=records.NOT_PASSED)

@@ -31,6 +31,11 @@ def actor() -> str:
         return "unknown"
 
 
+def own_run_id() -> str:
+    """The GitHub run that this process belongs to; empty elsewhere."""
+    return os.environ.get("GITHUB_RUN_ID", "")
+
+
 def unpublished(_: Mapping[str, Any]) -> None:
     """Where nobody but this machine is told."""
 

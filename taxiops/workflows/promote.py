@@ -26,6 +26,7 @@ from taxiops.workflows.documents import (
     write_document,
 )
 from taxiops.workflows.job_settings import ROOT_RUN
+from taxiops.workflows.ledger import own_run_id
 from taxiops.workflows.registry import digest_of_folder
 from taxiops.workflows.rollout import connect_to, fetched_model
 
@@ -77,7 +78,7 @@ def promote(settings: Settings, report: Path | None, progress: Progress) -> Prom
         progress(f"{done.name} version {done.version} is sealed already")
         return finished(settings, done, sha256, already=True)
     owner = check_job_output(connection, job, sha256, progress)
-    run_id = os.environ.get("GITHUB_RUN_ID", "")
+    run_id = own_run_id()
     tags = promotion_tags(document, digest_of_json(document), run_id, override_of(verdict))
     version = register_and_copy(connection, job, owner, sha256, progress)
     sealed = tag_and_seal(connection, version, tags, sha256, progress)

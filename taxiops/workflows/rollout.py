@@ -1,7 +1,7 @@
 """What every act on an endpoint shares: the connection, the model's bytes, the last rollout."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,11 +15,11 @@ from taxiops.workflows.documents import find_folder_with
 from taxiops.workflows.ledger import Ledger
 from taxiops.workflows.record import ModelReference, Record
 from taxiops.workflows.registry import digest_of_folder
+from taxiops.workflows.slot_tests import Probe, read_probe
 
 
 def connect_to(settings: Settings, env: str = "") -> Connection:
     """The selected environment's connection, or that of `env`."""
-
     return connect(settings.cloud, env or settings.env, settings)
 
 
@@ -29,7 +29,6 @@ def fetched_model(connection: Connection, model: ModelReference) -> Iterator[Pat
 
     Raises EvidenceError when the bytes are not those of its digest.
     """
-
     with tempfile.TemporaryDirectory(prefix="taxiops-") as scratch:
         models.download(connection.registry, model.name, model.version, Path(scratch))
         folder = find_folder_with(Path(scratch), "metadata.json", "model")
@@ -45,6 +44,12 @@ def fetched_model(connection: Connection, model: ModelReference) -> Iterator[Pat
         yield folder
 
 
+def probe_of(connection: Connection, model: ModelReference) -> Probe:
+    """What a slot with this model is asked; raises EvidenceError as `fetched_model` does."""
+    with fetched_model(connection, model) as folder:
+        return read_probe(folder)
+
+
 def read_record(ledger: Ledger, endpoint: EndpointView | None, state: Path | None) -> Record | None:
     """What the last rollout was: from the endpoint, or from the state file when its tags are gone.
 
@@ -57,7 +62,3 @@ def read_record(ledger: Ledger, endpoint: EndpointView | None, state: Path | Non
     told = records.read_state_file(state)
     records.check_state_matches(told, record, ledger.environment, ledger.endpoint)
     return record or told
-
-
-def nonzero(shares: Mapping[str, int]) -> dict[str, int]:
-    return {slot: percent for slot, percent in shares.items() if percent}

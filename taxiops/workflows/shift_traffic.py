@@ -1,6 +1,5 @@
 """`taxiops traffic show` and `promote`: the distribution, and a tested slot's new share."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +8,17 @@ from typing import Any
 from taxiops.cloud import endpoints
 from taxiops.cloud.views import EndpointView, SlotView
 from taxiops.config import DEV, Settings
-from taxiops.domain.rollout import Action
+from taxiops.domain.rollout import Action, live_only
 from taxiops.errors import Conflict, NotFound, StepFailed, UsageError
 from taxiops.workflows import record as records
 from taxiops.workflows import registry
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, now
 from taxiops.workflows.engine import Engine, changed
-from taxiops.workflows.ledger import Ledger
+from taxiops.workflows.ledger import Ledger, own_run_id
 from taxiops.workflows.limits import parse_limits
 from taxiops.workflows.picture import Goal, phase_of
 from taxiops.workflows.record import Record
-from taxiops.workflows.rollout import connect_to, nonzero, read_record
+from taxiops.workflows.rollout import connect_to, read_record
 from taxiops.workflows.turn import turn_at
 
 
@@ -118,7 +117,7 @@ def promote_traffic(
     environment = connection.environment
     ledger = Ledger(settings, environment.name, environment.endpoint, state)
     limits = parse_limits(settings.tables["rollout"])
-    run_id = os.environ.get("GITHUB_RUN_ID", "")
+    run_id = own_run_id()
     with turn_at(connection, ledger, "traffic promote", run_id, progress) as turn:
         endpoint = endpoints.require_endpoint(connection)
         record = promotable(ledger, endpoint, state, percent)
@@ -184,7 +183,7 @@ def check_promotable(record: Record, endpoint: EndpointView) -> None:
             hint=f"taxiops test endpoint {env}",
             code="slot-untested",
         )
-    known = {record.slot, *nonzero(record.prior_traffic)}
+    known = {record.slot, *live_only(record.prior_traffic)}
     foreign = sorted(set(endpoint.live_traffic) - known)
     if foreign:
         raise Conflict(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -409,9 +410,8 @@ def test_two_deployments_at_once_one_proceeds_and_the_other_names_it_even_after_
     inflict("slow", "provision", seconds=2)
     process = begin("provisioning slot green")
     # Another machine has another folder for its journal.
-    other = replace(serving, root=tmp_path, output=tmp_path / "artifacts")
-    for source in ("taxiops", "components"):
-        (tmp_path / source).symlink_to(world.root / source)
+    shutil.copytree(world.root, tmp_path / "clone")
+    other = replace(serving, root=tmp_path / "clone", output=tmp_path / "artifacts")
     options = DeployOptions(model_version=second.promotion.version)
     for _ in range(2):
         with pytest.raises(Conflict, match="is being changed by"):

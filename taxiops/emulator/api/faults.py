@@ -47,13 +47,6 @@ def clear(emulator: Emulator, request: Request) -> Response:
     return Response(body={"cleared": emulator.faults.clear()})
 
 
-def operation_of(route: Route) -> str:
-    """Such as `PUT onlineEndpoints`: the method and the last fixed part of the route's path."""
-    fixed = [part for part in route.template.split("/") if part and not part.startswith("{")]
-    name = "/".join(fixed[-2:]) if fixed[-1] == "versions" else fixed[-1]
-    return f"{route.method} {name}"
-
-
 def routed(
     emulator: Emulator, route: Route, request: Request, parameters: Mapping[str, str]
 ) -> Response:
@@ -65,7 +58,7 @@ def routed(
     if request.path.startswith(CONTROL):
         return act()
     target = list(parameters.values())[-1] if parameters else ""
-    fault = emulator.faults.take(operation_of(route), target)
+    fault = emulator.faults.take(route.operation, target)
     if fault is None:
         answer = act()
     elif fault.kind == "stale":

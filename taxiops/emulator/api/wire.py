@@ -92,6 +92,7 @@ class Route:
     pattern: re.Pattern[str]
     handler: Handler
     is_anonymous: bool
+    operation: str
 
 
 class Routes:
@@ -111,10 +112,26 @@ class Routes:
 
         def register(handler: Handler) -> Handler:
             pattern = compile_template(template)
-            self.table.append(Route(method, template, pattern, handler, is_anonymous))
+            self.table.append(
+                Route(
+                    method,
+                    template,
+                    pattern,
+                    handler,
+                    is_anonymous,
+                    operation_of(method, template),
+                )
+            )
             return handler
 
         return register
+
+
+def operation_of(method: str, template: str) -> str:
+    """Such as `PUT onlineEndpoints`: the method and the last fixed part of the path."""
+    fixed = [part for part in template.split("/") if part and not part.startswith("{")]
+    name = "/".join(fixed[-2:]) if fixed[-1] == "versions" else fixed[-1]
+    return f"{method} {name}"
 
 
 def compile_template(template: str) -> re.Pattern[str]:
