@@ -202,6 +202,13 @@ def read_table(path: Path) -> dict[str, Any]:
             raise UsageError(f"{where}: unknown key.", hint=hint, code="config-unknown-key")
         if name in TABLES and not isinstance(value, dict):
             raise UsageError(f"{where}: must be a table.", code="config-invalid")
+        if name in TABLES and not value:
+            raise UsageError(
+                f"{where}: the table is empty.",
+                why="Nobody can tell whether it says what was meant.",
+                hint="Say what differs from the defaults, or remove the table's heading.",
+                code="config-invalid",
+            )
         if name not in TABLES and (isinstance(value, bool) or not isinstance(value, str | int)):
             raise UsageError(f"{where}: must be text or a whole number.", code="config-invalid")
     if table.get("client_secret"):

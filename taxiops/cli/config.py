@@ -43,7 +43,7 @@ def effective_tables(settings: "Settings") -> dict[str, dict[str, tuple[Any, str
 
     tables = settings.tables
     values = {
-        "gate": asdict(parse_policy(tables["gate"])),
+        "gate": parse_policy(tables["gate"]).document(),
         "rollout": asdict(parse_limits(tables["rollout"])),
     }
     return {

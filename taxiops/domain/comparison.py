@@ -54,17 +54,35 @@ class Baseline:
 
 
 @dataclass(frozen=True)
+class Findings:
+    """What was measured, apart from what is claimed of it.
+
+    size_bytes and row_latency_ms: of the candidate's files, and of scoring one row in the job.
+    """
+
+    metrics: Mapping[str, Metric]
+    slices: tuple[Slice, ...]
+    rows: int
+    baseline_kind: str
+    size_bytes: int
+    row_latency_ms: float
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """What the compare step measured and claims, every field present and of its type."""
+    """What the compare step measured and claims, every field present and of its type.
+
+    slice_confidence: of the intervals of slices, stricter than that of the metrics, for there are
+    many of them.
+    """
 
     improved: bool
     verdict: str
     reasons: tuple[str, ...]
     primary_metric: str
     confidence: float
-    metrics: Mapping[str, Metric]
-    slices: tuple[Slice, ...]
-    test_rows: int
+    slice_confidence: float
+    findings: Findings
     test_sha256: str
     test_source: str
     candidate_sha256: str
@@ -78,6 +96,18 @@ class Comparison:
     branch: str
     created_at: str
 
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        return self.findings.metrics
+
+    @property
+    def slices(self) -> tuple[Slice, ...]:
+        return self.findings.slices
+
+    @property
+    def test_rows(self) -> int:
+        return self.findings.rows
+
 
 def parse_comparison(document: Mapping[str, Any]) -> Comparison:
     """comparison.json as a Comparison.
@@ -89,16 +119,14 @@ def parse_comparison(document: Mapping[str, Any]) -> Comparison:
     fields.check_version()
     primary = fields.choice("primary_metric", tuple(DIRECTIONS))
     test, candidate, job = (fields.child(name) for name in ("test_data", "candidate", "job"))
-    rows = test.whole("rows", 1)
     return Comparison(
         improved=fields.flag("improved"),
         verdict=fields.choice("verdict", VERDICTS),
         reasons=fields.texts("reasons"),
         primary_metric=primary,
         confidence=fields.number("confidence", 0, 1),
-        metrics=parse_metrics(fields.child("metrics")),
-        slices=tuple(parse_slice(each, primary, rows) for each in fields.children("slices")),
-        test_rows=rows,
+        slice_confidence=fields.number("slice_confidence", 0, 1),
+        findings=parse_findings(fields),
         test_sha256=test.sha256("sha256"),
         test_source=test.text("source"),
         candidate_sha256=candidate.sha256("sha256"),
@@ -111,6 +139,20 @@ def parse_comparison(document: Mapping[str, Any]) -> Comparison:
         commit=fields.text("commit"),
         branch=fields.text("branch"),
         created_at=fields.time("created_at"),
+    )
+
+
+def parse_findings(fields: Fields) -> Findings:
+    """The measured part of comparison.json. Raises EvidenceError as parse_comparison does."""
+    primary = fields.choice("primary_metric", tuple(DIRECTIONS))
+    rows, candidate = fields.child("test_data").whole("rows", 1), fields.child("candidate")
+    return Findings(
+        metrics=parse_metrics(fields.child("metrics")),
+        slices=tuple(parse_slice(each, primary, rows) for each in fields.children("slices")),
+        rows=rows,
+        baseline_kind=fields.child("baseline").choice("kind", BASELINE_KINDS),
+        size_bytes=candidate.whole("size_bytes", 1),
+        row_latency_ms=candidate.number("row_latency_ms", 0),
     )
 
 

@@ -4,6 +4,7 @@ It fails closed: what is missing, not finite, inconsistent or edited raises Evid
 a verdict of `improved` passes.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -17,12 +18,14 @@ from taxiops.domain.comparison import (
     VERDICTS,
     WHAT,
     Comparison,
+    Findings,
     Metric,
     parse_comparison,
-    parse_metrics,
+    parse_findings,
 )
 from taxiops.domain.fields import Fields
-from taxiops.domain.policy import DIRECTIONS, LOWER, Policy, parse_policy
+from taxiops.domain.gate_rules import breaches, gain_of, slice_confidence, slice_verdict
+from taxiops.domain.policy import DIRECTIONS, LOWER, NAIVE, REFUSE, Policy, parse_policy
 from taxiops.errors import EvidenceError
 
 __all__ = [
@@ -44,6 +47,9 @@ __all__ = [
 
 # The compare step rounds figures to nine digits, so exactly what is demanded may look a bit less.
 ROUNDING = 1e-9
+MEASURED = "measured figures"
+# More trips than New York has taxi rides in a decade.
+MOST_TRIPS = 1e9
 
 
 @dataclass(frozen=True)
@@ -62,9 +68,10 @@ def decide(comparison: Comparison, policy: Policy) -> Verdict:
     numbers do not say.
     """
     check_policy(comparison, policy)
-    metric = comparison.metrics[policy.primary_metric]
-    check_interval(metric, policy.primary_metric)
-    verdict = decide_metric(metric, policy)
+    for name, metric in comparison.metrics.items():
+        check_interval(metric, f"metrics.{name}")
+    check_slices(comparison, policy)
+    verdict = judge(comparison.findings, policy)
     if comparison.improved != verdict.passed:
         refuse(
             "improved",
@@ -75,40 +82,80 @@ def decide(comparison: Comparison, policy: Policy) -> Verdict:
     return verdict
 
 
-def verdict_of(metrics: Mapping[str, Mapping[str, Any]], policy: Policy) -> Verdict:
-    """The verdict on measured figures, as the compare step writes it.
+def verdict_of(measured: Mapping[str, Any], policy: Policy) -> Verdict:
+    """The verdict on what was measured, as the compare step writes it.
 
-    metrics: every metric's figures by name, as in comparison.json. Raises EvidenceError naming the
-    figure that is missing, not finite or inconsistent.
+    measured: comparison.json without its claims. Raises EvidenceError naming the figure that is
+    missing, not finite or inconsistent.
     """
-    fields = Fields({"metrics": metrics}, "measured figures", EvidenceError)
-    return decide_metric(parse_metrics(fields.child("metrics"))[policy.primary_metric], policy)
+    fields = Fields({**measured, "primary_metric": policy.primary_metric}, MEASURED, EvidenceError)
+    return judge(parse_findings(fields), policy)
 
 
-def decide_metric(metric: Metric, policy: Policy) -> Verdict:
+def judge(findings: Findings, policy: Policy) -> Verdict:
+    """Improved by the primary metric, and nothing that the policy forbids.
+
+    Without an earlier model, first_run = refuse leaves no baseline to be better than.
+    """
+    metric = findings.metrics[policy.primary_metric]
+    verdict, reasons = primary_verdict(metric, policy), reasons_for(metric, policy)
+    if verdict == INCONCLUSIVE:
+        reasons += (more_trips(metric, policy, findings.rows),)
+    forbidden = breaches(findings, policy)
+    if forbidden:
+        verdict, reasons = NOT_IMPROVED, reasons + forbidden
+    if findings.baseline_kind == NAIVE and policy.first_run == REFUSE:
+        verdict = NO_BASELINE
+        reasons += (
+            "No model was released before, only the naive fare is there to beat, and the policy's "
+            f"first_run is {REFUSE!r}.",
+        )
+    return Verdict(verdict == IMPROVED, verdict, reasons)
+
+
+def primary_verdict(metric: Metric, policy: Policy) -> str:
     """Improved: the whole interval is on the better side and the gain is as large as demanded.
 
     Inconclusive: it is not, but the interval's better end would be, so more trips may show it.
     """
-    sign = -1.0 if metric.direction == LOWER else 1.0
-    gain, ends = sign * metric.change, (sign * metric.ci_low, sign * metric.ci_high)
-    demanded = policy.min_relative_improvement * abs(metric.baseline) - ROUNDING
+    gain, low, high = gain_of(metric)
+    demanded = demanded_of(metric, policy)
     # With a baseline of 0 no relative gain is defined, so only a policy that demands none passes.
     reachable = bool(metric.baseline) or policy.min_relative_improvement == 0
-    if min(ends) > 0 and gain >= demanded and reachable:
-        verdict = IMPROVED
-    elif max(ends) > 0 and max(ends) >= demanded and reachable:
-        verdict = INCONCLUSIVE
-    else:
-        verdict = NOT_IMPROVED
-    return Verdict(
-        verdict == IMPROVED, verdict, reasons_for(metric, policy, ends, gain >= demanded)
-    )
+    if low > 0 and gain >= demanded and reachable:
+        return IMPROVED
+    if high > 0 and high >= demanded and reachable:
+        return INCONCLUSIVE
+    return NOT_IMPROVED
 
 
-def reasons_for(
-    metric: Metric, policy: Policy, ends: tuple[float, float], is_enough: bool
-) -> tuple[str, ...]:
+def demanded_of(metric: Metric, policy: Policy) -> float:
+    """The least gain, in the metric's unit."""
+    return policy.min_relative_improvement * abs(metric.baseline) - ROUNDING
+
+
+def more_trips(metric: Metric, policy: Policy, rows: int) -> str:
+    """How many more test trips would decide, if the difference stays: intervals narrow with the
+    square root of the trips."""
+    gain, low, high = gain_of(metric)
+    demanded = demanded_of(metric, policy)
+    is_enough = gain >= demanded
+    # What the interval must get clear of: zero when the gain is large enough, else the demand.
+    width, distance = (gain - low, gain) if is_enough else (high - gain, demanded - gain)
+    needed = rows * (width / distance) ** 2 if distance > 0 else math.inf
+    if needed > MOST_TRIPS:
+        return "The change is too near to what is demanded for any number of test trips to decide."
+    end = "show that it is better" if is_enough else "show that it is not better enough"
+    more = max(1, math.ceil(needed) - rows)
+    return f"About {rounded(more):,} more test trips would {end}, if the difference stays."
+
+
+def rounded(number: int) -> int:
+    """To two digits: more would pretend a precision that is not there."""
+    return round(number, 2 - len(str(number))) if number > 9 else number
+
+
+def reasons_for(metric: Metric, policy: Policy) -> tuple[str, ...]:
     """What was found, and what was demanded of it; in sentences with figures and units."""
     name, unit = policy.primary_metric.upper(), f" {metric.unit}" if metric.unit != "ratio" else ""
     found = (
@@ -116,12 +163,13 @@ def reasons_for(
         f"{comparative(metric)} ({100 * policy.confidence:.4g}% interval of the change "
         f"{metric.ci_low:+.4f} to {metric.ci_high:+.4f})."
     )
+    gain, low, high = gain_of(metric)
     demanded = f"{100 * policy.min_relative_improvement:.4g}%"
-    if not is_enough:
+    if gain < demanded_of(metric, policy):
         second = f"The policy demands at least {demanded} better."
-    elif min(ends) > 0:
+    elif low > 0:
         second = f"That is certain enough, and at least the {demanded} that the policy demands."
-    elif max(ends) > 0:
+    elif high > 0:
         second = "The interval reaches both sides of zero, so it may be chance."
     else:
         second = "Nothing of the interval is on the better side."
@@ -155,12 +203,25 @@ def check_policy(comparison: Comparison, policy: Policy) -> None:
         refuse("confidence", f"must be {policy.confidence}, as in the policy")
 
 
-def check_interval(metric: Metric, name: str) -> None:
-    """Raises EvidenceError when the change that decides is outside of its own interval."""
+def check_interval(metric: Metric, path: str) -> None:
+    """Raises EvidenceError when a change is outside of its own interval."""
     slack = TOLERANCE * max(1.0, abs(metric.change))
     if not metric.ci_low - slack <= metric.change <= metric.ci_high + slack:
         end = "ci_low" if metric.change < metric.ci_low else "ci_high"
-        refuse(f"metrics.{name}.{end}", "the change is outside of the interval")
+        refuse(f"{path}.{end}", "the change is outside of the interval")
+
+
+def check_slices(comparison: Comparison, policy: Policy) -> None:
+    """Raises EvidenceError when a slice claims what its figures do not say."""
+    large = sum(each.rows >= policy.min_slice_rows for each in comparison.slices)
+    expected = slice_confidence(policy, large)
+    if abs(comparison.slice_confidence - expected) > ROUNDING:
+        refuse("slice_confidence", f"must be {expected:.9g} with {large} slices that may decide")
+    for at, each in enumerate(comparison.slices):
+        check_interval(each.figures, f"slices[{at}]")
+        verdict = slice_verdict(each.figures, each.rows, policy)
+        if each.verdict != verdict:
+            refuse(f"slices[{at}].verdict", f"is {each.verdict}, but the numbers say {verdict}")
 
 
 def refuse(path: str, why: str) -> NoReturn:

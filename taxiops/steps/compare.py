@@ -3,6 +3,8 @@
 import argparse
 import json
 import os
+import statistics
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,15 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taxiops.domain.gate import (
-    IMPROVED,
-    INCONCLUSIVE,
-    NOT_IMPROVED,
-    Policy,
-    parse_policy,
-    verdict_of,
-)
-from taxiops.domain.policy import LOWER
+from taxiops.domain.comparison import Metric
+from taxiops.domain.gate import Policy, parse_policy, verdict_of
+from taxiops.domain.gate_rules import slice_confidence, slice_verdict
 from taxiops.errors import UsageError
 from taxiops.steps.columns import FARE, RIDE, rows_of
 from taxiops.steps.digests import TripsDigest
@@ -47,8 +43,7 @@ from taxiops.steps.statistics import (
 )
 
 BATCH_ROWS = 65_536
-# Below this the interval of a slice is not to be relied upon.
-LEAST_SLICE_ROWS = 30
+WARM_UP, TIMED = 20, 200
 KINDS = ("serving", "registry", "naive")
 Floats = NDArray[np.float64]
 Trips = dict[str, NDArray[Any]]
@@ -73,6 +68,7 @@ class Measured:
     digest: TripsDigest
     samples: Samples
     rows: int = 0
+    row_latency_ms: float = 0.0
 
 
 def predictions(model: Model, what: str, matrix: Floats) -> Floats:
@@ -108,6 +104,8 @@ def measure(batches: Iterator[Trips], candidate: Model, baseline: Model) -> Meas
             result.slices[first : last + 1] += sums.reshape(last - first + 1, BLOCKS, -1)
         result.digest.add(trips)
         result.samples.add(trips, matrix, ours, theirs)
+        if not result.rows:
+            result.row_latency_ms = row_latency_ms(candidate, matrix[:1])
         result.rows += rows_of(trips)
     if result.rows < FEWEST_TEST:
         raise UsageError(
@@ -126,26 +124,39 @@ def naive_baseline(train_folder: Path) -> Baseline:
     return Baseline(model, "naive", NAIVE_NAME, "")
 
 
-def sliced(measured: Measured, policy: Policy) -> list[dict[str, Any]]:
-    """The primary metric's figures in every slice where it is defined (R² needs two fares)."""
+def sliced(measured: Measured, policy: Policy) -> tuple[float, list[dict[str, Any]]]:
+    """The confidence of every slice's interval, and the primary metric's figures in every slice
+    where it is defined (R² needs two fares)."""
+    metric = policy.primary_metric
+    shown = [
+        (name, sums, int(sums[:, 0].sum()))
+        for name, sums in zip(NAMES, measured.slices, strict=True)
+        if is_defined(metric, sums)
+    ]
+    confidence = slice_confidence(policy, sum(rows >= policy.min_slice_rows for *_, rows in shown))
     result = []
-    for at, name in enumerate(NAMES):
-        sums = measured.slices[at]
-        rows = int(sums[:, 0].sum())
-        if rows and is_defined(policy.primary_metric, sums):
-            figures = compared(policy.primary_metric, sums, policy.confidence)
-            row = {"slice": name, "rows": rows, **figures}
-            result.append({**row, "verdict": slice_verdict(figures, rows)})
-    return result
+    for name, sums, rows in shown:
+        figures = compared(metric, sums, confidence)
+        verdict = slice_verdict(Metric(**figures), rows, policy)
+        result.append({"slice": name, "rows": rows, **figures, "verdict": verdict})
+    return confidence, result
 
 
-def slice_verdict(figures: Mapping[str, Any], rows: int) -> str:
-    """improved or not_improved when the interval lies on one side of zero, else inconclusive."""
-    low, high = figures["ci_low"], figures["ci_high"]
-    if rows < LEAST_SLICE_ROWS or low <= 0 <= high:
-        return INCONCLUSIVE
-    better = high < 0 if figures["direction"] == LOWER else low > 0
-    return IMPROVED if better else NOT_IMPROVED
+def row_latency_ms(model: Model, row: Floats) -> float:
+    """The median time of scoring one trip, in milliseconds, once the model is warm."""
+    for _ in range(WARM_UP):
+        model.predict(row)
+    times = []
+    for _ in range(TIMED):
+        begun = time.perf_counter()
+        model.predict(row)
+        times.append(time.perf_counter() - begun)
+    return round(1000 * statistics.median(times), 3)
+
+
+def size_of(folder: Path) -> int:
+    """The bytes of all of a model's files."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def job_of(environ: Mapping[str, str]) -> dict[str, str]:
@@ -168,18 +179,11 @@ def comparison(
     baseline = baseline_of(options)
     source, batches = read_prepared(options.test_trips, options.batch_rows, "test trips")
     measured = measure(batches, candidate, baseline.model)
-    metrics = {name: compared(name, measured.whole, policy.confidence) for name in METRICS}
-    verdict = verdict_of(metrics, policy)
     job = job_of(environ)
-    document = {
-        "schema_version": 1,
-        "improved": verdict.passed,
-        "verdict": verdict.verdict,
-        "reasons": list(verdict.reasons),
-        "primary_metric": policy.primary_metric,
-        "confidence": policy.confidence,
-        "metrics": metrics,
-        "slices": sliced(measured, policy),
+    slices_confidence, slices = sliced(measured, policy)
+    found = {
+        "metrics": {name: compared(name, measured.whole, policy.confidence) for name in METRICS},
+        "slices": slices,
         "test_data": {
             "rows": measured.rows,
             "sha256": measured.digest.sha256(),
@@ -188,6 +192,8 @@ def comparison(
         "candidate": {
             "sha256": candidate.sha256,
             "path": model_path(job, options.candidate_model),
+            "size_bytes": size_of(options.candidate_model),
+            "row_latency_ms": measured.row_latency_ms,
         },
         "baseline": {
             "kind": baseline.kind,
@@ -195,6 +201,17 @@ def comparison(
             "version": baseline.version,
             "sha256": baseline.model.sha256,
         },
+    }
+    verdict = verdict_of(found, policy)
+    document = {
+        "schema_version": 1,
+        "improved": verdict.passed,
+        "verdict": verdict.verdict,
+        "reasons": list(verdict.reasons),
+        "primary_metric": policy.primary_metric,
+        "confidence": policy.confidence,
+        "slice_confidence": slices_confidence,
+        **found,
         "policy": policy.document(),
         "policy_sha256": policy.sha256(),
         "job": job,

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from taxiops.steps.boroughs import BOROUGHS, pickup_boroughs
 from taxiops.steps.columns import Columns
 from taxiops.steps.features import airport, hour_of_day, weekday
 
 Positions = NDArray[np.int64]
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ FAMILIES = (
         ("0 to 6", "6 to 10", "10 to 16", "16 to 20", "20 to 24"),
         lambda t: bands(hour_of_day(t), (6, 10, 16, 20)),
     ),
-    Family("day", ("weekday", "weekend"), lambda t: bands(weekday(t), (5,))),
+    Family("weekday", WEEKDAYS, lambda t: weekday(t).astype(np.int64)),
+    Family("pickup", BOROUGHS, pickup_boroughs),
     Family("airport", ("no", "yes", "unknown"), airports),
     Family(
         "passengers",

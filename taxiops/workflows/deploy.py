@@ -11,6 +11,7 @@ from taxiops.cloud.client import Connection
 from taxiops.cloud.models import ModelVersion
 from taxiops.cloud.views import EndpointView
 from taxiops.config import Settings
+from taxiops.domain.policy import parse_policy
 from taxiops.domain.rollout import Action, choose_slot, live_only
 from taxiops.domain.traffic import SLOT
 from taxiops.errors import (
@@ -87,8 +88,9 @@ def deploy(settings: Settings, options: DeployOptions, progress: Progress) -> De
 
     A first deployment gets 100 percent after its test. Run again after a crash, it goes on where it
     was. Raises Restored when it failed and the prior state is back, RestoreFailed when it is not,
-    EvidenceError for a version whose evidence does not verify, StillRunning after the deadline,
-    Conflict naming the holder while somebody else changes the endpoint.
+    EvidenceError for a version whose evidence does not verify or, for Prod, whose gate was
+    overridden, StillRunning after the deadline, Conflict naming the holder while somebody else
+    changes the endpoint.
     """
     check_steps(options)
     require_file(settings.root, SCORING_SCRIPT)
@@ -100,6 +102,8 @@ def deploy(settings: Settings, options: DeployOptions, progress: Progress) -> De
     check_names(environment.endpoint, options.slot or environment.deployment_name)
     ledger = Ledger(settings, environment.name, environment.endpoint)
     version = registry.choose_version(connection, options.model_version, options.commit, progress)
+    if environment.name == "prod":
+        registry.check_override(version, parse_policy(settings.tables["gate"]))
     model = registry.model_of(connection, version)
     progress(f"{model.name} version {model.version} from registry {model.registry}")
     end = time.monotonic() + options.wait_min * 60

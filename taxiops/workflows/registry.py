@@ -15,7 +15,8 @@ from taxiops.domain.evidence import (
     problems_of_tags,
     with_validation,
 )
-from taxiops.errors import NotFound, TaxiopsError, UsageError
+from taxiops.domain.policy import Policy
+from taxiops.errors import EvidenceError, NotFound, TaxiopsError, UsageError
 from taxiops.workflows.documents import Progress, entries_of_folder
 from taxiops.workflows.record import ModelReference
 
@@ -140,3 +141,17 @@ def verified(version: ModelVersion) -> ModelVersion:
     """The version itself; raises EvidenceError when its evidence is missing or broken."""
     check_tags(version.tags, f"{version.name} version {version.version}")
     return version
+
+
+def check_override(version: ModelVersion, policy: Policy) -> None:
+    """Raises EvidenceError for a version that a person let pass, unless the policy allows it."""
+    by = version.tags.get("overridden_by", "")
+    if not by or policy.allow_override_in_prod:
+        return
+    raise EvidenceError(
+        f"{version.name} version {version.version} is not for Prod: its gate was overridden.",
+        why=f"{by} let it pass: {version.tags.get('override_reason', '')}",
+        hint="Promote a version that passes the gate, or set allow_override_in_prod = true in "
+        "[tool.taxiops.gate] by a reviewed change.",
+        code="overridden-in-prod",
+    )

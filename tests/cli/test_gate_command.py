@@ -35,6 +35,7 @@ def report(verdict: str, mae: dict[str, Any]) -> dict[str, Any]:
         "reasons": ["measured"],
         "primary_metric": "mae",
         "confidence": POLICY.confidence,
+        "slice_confidence": POLICY.confidence,
         "metrics": {
             "mae": mae,
             "rmse": lower,
@@ -43,7 +44,12 @@ def report(verdict: str, mae: dict[str, Any]) -> dict[str, Any]:
         },
         "slices": [],
         "test_data": {"rows": 1000, "sha256": DIGEST, "source": "generated"},
-        "candidate": {"sha256": DIGEST, "path": "azureml://jobs/j/outputs/model"},
+        "candidate": {
+            "sha256": DIGEST,
+            "path": "azureml://jobs/j/outputs/model",
+            "size_bytes": 1000,
+            "row_latency_ms": 1.0,
+        },
         "baseline": {"kind": "naive", "name": "naive-fare", "version": "", "sha256": DIGEST},
         "policy": POLICY.document(),
         "policy_sha256": POLICY.sha256(),

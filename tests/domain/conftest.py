@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from taxiops.domain.comparison import Metric
 from taxiops.domain.evidence import digest_of_bytes, digest_of_json, promotion_tags
 from taxiops.domain.gate import parse_policy, verdict_of
+from taxiops.domain.gate_rules import slice_confidence, slice_verdict
 
 SHA = {name: digest_of_bytes(name.encode()) for name in ("candidate", "baseline", "trips")}
 
@@ -26,6 +28,25 @@ def figures(name: str, candidate: float, baseline: float, half_width: float) -> 
     }
 
 
+def measured_of(
+    metrics: dict[str, Any], slices: list[dict[str, Any]] | None = None, kind: str = "serving"
+) -> dict[str, Any]:
+    """What the compare step measured, before anything is claimed of it."""
+    version = "" if kind == "naive" else "3"
+    return {
+        "metrics": metrics,
+        "slices": slices or [],
+        "test_data": {"rows": 1000, "sha256": SHA["trips"], "source": "trips.csv"},
+        "candidate": {
+            "sha256": SHA["candidate"],
+            "path": "azureml://jobs/j/outputs/model",
+            "size_bytes": 2_000_000,
+            "row_latency_ms": 1.5,
+        },
+        "baseline": {"kind": kind, "name": "m", "version": version, "sha256": SHA["baseline"]},
+    }
+
+
 def comparison_of(
     candidate: float = 2.0,
     baseline: float = 2.5,
@@ -40,7 +61,18 @@ def comparison_of(
         "r2": figures("r2", 0.9, 0.85, 0.01),
         "mape": figures("mape", 0.1, 0.12, 0.005),
     }
-    verdict = verdict_of(metrics, rules)
+    slices = [
+        {
+            "slice": "distance: under 1 mile",
+            "rows": 400,
+            **figures(rules.primary_metric, candidate, baseline, half_width),
+        }
+    ]
+    for each in slices:
+        row = {name: value for name, value in each.items() if name not in ("slice", "rows")}
+        each["verdict"] = slice_verdict(Metric(**row), 400, rules)
+    measured = measured_of(metrics, slices)
+    verdict = verdict_of(measured, rules)
     return {
         "schema_version": 1,
         "improved": verdict.passed,
@@ -48,18 +80,8 @@ def comparison_of(
         "reasons": list(verdict.reasons),
         "primary_metric": rules.primary_metric,
         "confidence": rules.confidence,
-        "metrics": metrics,
-        "slices": [
-            {
-                "slice": "distance: under 1 mile",
-                "rows": 400,
-                **figures(rules.primary_metric, candidate, baseline, half_width),
-                "verdict": "improved",
-            }
-        ],
-        "test_data": {"rows": 1000, "sha256": SHA["trips"], "source": "trips.csv"},
-        "candidate": {"sha256": SHA["candidate"], "path": "azureml://jobs/j/outputs/model"},
-        "baseline": {"kind": "serving", "name": "m", "version": "3", "sha256": SHA["baseline"]},
+        "slice_confidence": slice_confidence(rules, 1),
+        **measured,
         "policy": rules.document(),
         "policy_sha256": rules.sha256(),
         "job": {"name": "j", "workspace": "mlwdevcc01"},

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from taxiops.domain.gate import Policy, decide, parse_comparison, parse_policy, verdict_of
 from taxiops.errors import EvidenceError, ExitCode, UsageError
 
-from .conftest import comparison_of, figures, paths_in
+from .conftest import comparison_of, figures, measured_of, paths_in
 
 RANKS = {"not_improved": 0, "inconclusive": 1, "improved": 2}
 
@@ -59,7 +59,7 @@ def test_more_is_better_for_r2() -> None:
     document["metrics"]["r2"] = figures("r2", 0.9, 0.8, 0.01)
     assert decided(document, policy) == "improved"
     metrics = {**document["metrics"], "r2": figures("r2", 0.8, 0.9, 0.01)}
-    assert verdict_of(metrics, parse_policy(policy)).verdict == "not_improved"
+    assert verdict_of(measured_of(metrics), parse_policy(policy)).verdict == "not_improved"
 
 
 def test_an_edited_flag_is_noticed() -> None:
@@ -201,7 +201,7 @@ def test_equal_policies_have_equal_digests() -> None:
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, "1", [], True])
 def test_the_compare_step_gets_no_verdict_on_a_figure_that_is_no_number(value: object) -> None:
     with pytest.raises(EvidenceError, match=r"metrics\.mae\.ci_low"):
-        verdict_of(metrics_with(ci_low=value), Policy())  # type: ignore[arg-type]
+        verdict_of(measured_of(metrics_with(ci_low=value)), Policy())  # type: ignore[arg-type]
 
 
 SIZES = st.floats(0.01, 100, allow_nan=False)
@@ -214,7 +214,10 @@ def test_a_better_candidate_never_gets_a_worse_verdict(
     policy = parse_policy({"min_relative_improvement": least})
     better = max(candidate - better_by, 0.0)
     verdicts = [
-        verdict_of({**metrics_with(), "mae": figures("mae", each, baseline, half_width)}, policy)
+        verdict_of(
+            measured_of({**metrics_with(), "mae": figures("mae", each, baseline, half_width)}),
+            policy,
+        )
         for each in (candidate, better)
     ]
     assert RANKS[verdicts[0].verdict] <= RANKS[verdicts[1].verdict]
@@ -223,7 +226,9 @@ def test_a_better_candidate_never_gets_a_worse_verdict(
 @given(SIZES, SIZES, st.floats(0, 10))
 def test_both_ways_round_never_pass(one: float, other: float, half_width: float) -> None:
     rows = (figures("mae", one, other, half_width), figures("mae", other, one, half_width))
-    passed = [verdict_of({**metrics_with(), "mae": row}, Policy()).passed for row in rows]
+    passed = [
+        verdict_of(measured_of({**metrics_with(), "mae": row}), Policy()).passed for row in rows
+    ]
     assert passed != [True, True]
 
 
@@ -232,8 +237,9 @@ def test_a_wider_interval_or_stricter_policy_never_passes_more(
     candidate: float, baseline: float, half_width: float, wider: float, stricter: float
 ) -> None:
     assume(stricter / 10 <= 0.5)
-    metrics = {**metrics_with(), "mae": figures("mae", candidate, baseline, half_width + wider)}
-    narrow = {**metrics_with(), "mae": figures("mae", candidate, baseline, half_width)}
+    wide = figures("mae", candidate, baseline, half_width + wider)
+    metrics = measured_of({**metrics_with(), "mae": wide})
+    narrow = measured_of({**metrics_with(), "mae": figures("mae", candidate, baseline, half_width)})
     strict = parse_policy({"min_relative_improvement": 0.01 + stricter / 10})
     if verdict_of(metrics, Policy()).passed:
         assert verdict_of(narrow, Policy()).passed

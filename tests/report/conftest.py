@@ -7,6 +7,7 @@ import pytest
 
 from taxiops.domain.evidence import digest_of_bytes
 from taxiops.domain.gate import parse_policy, verdict_of
+from taxiops.domain.gate_rules import slice_confidence
 
 
 def figures(name: str, candidate: float, baseline: float, half_width: float) -> dict[str, Any]:
@@ -24,19 +25,39 @@ def figures(name: str, candidate: float, baseline: float, half_width: float) -> 
 
 
 def comparison_of(candidate: float = 2.0, half_width: float = 0.1) -> dict[str, Any]:
-    policy = parse_policy({})
+    policy = parse_policy({"max_slice_regression": 0.25})
     metrics = {
         "mae": figures("mae", candidate, 2.5, half_width),
         "rmse": figures("rmse", 3.0, 3.5, 0.6),
         "r2": figures("r2", 0.9, 0.85, 0.01),
         "mape": figures("mape", 0.1, 0.12, 0.005),
     }
-    verdict = verdict_of(metrics, policy)
     rows = [
         ("distance: under 1 mile", 600, figures("mae", 1.0, 1.5, 0.1), "improved"),
         ("distance: 1 mile and more", 390, figures("mae", 3.0, 2.5, 0.1), "not_improved"),
         ("airport: yes", 10, figures("mae", 9.0, 2.5, 20.0), "inconclusive"),
     ]
+    measured = {
+        "metrics": metrics,
+        "slices": [
+            {"slice": name, "rows": count, **row, "verdict": word}
+            for name, count, row, word in rows
+        ],
+        "test_data": {"rows": 1000, "sha256": digest_of_bytes(b"t"), "source": "trips.csv"},
+        "candidate": {
+            "sha256": digest_of_bytes(b"c"),
+            "path": "azureml://jobs/j/outputs/model",
+            "size_bytes": 2_000_000,
+            "row_latency_ms": 1.5,
+        },
+        "baseline": {
+            "kind": "serving",
+            "name": "taxi-class-dev",
+            "version": "3",
+            "sha256": digest_of_bytes(b"b"),
+        },
+    }
+    verdict = verdict_of(measured, policy)
     return {
         "schema_version": 1,
         "improved": verdict.passed,
@@ -44,19 +65,8 @@ def comparison_of(candidate: float = 2.0, half_width: float = 0.1) -> dict[str, 
         "reasons": list(verdict.reasons),
         "primary_metric": "mae",
         "confidence": 0.95,
-        "metrics": metrics,
-        "slices": [
-            {"slice": name, "rows": count, **row, "verdict": word}
-            for name, count, row, word in rows
-        ],
-        "test_data": {"rows": 1000, "sha256": digest_of_bytes(b"t"), "source": "trips.csv"},
-        "candidate": {"sha256": digest_of_bytes(b"c"), "path": "azureml://jobs/j/outputs/model"},
-        "baseline": {
-            "kind": "serving",
-            "name": "taxi-class-dev",
-            "version": "3",
-            "sha256": digest_of_bytes(b"b"),
-        },
+        "slice_confidence": slice_confidence(policy, 2),
+        **measured,
         "policy": policy.document(),
         "policy_sha256": policy.sha256(),
         "job": {"name": "jolly_tree", "workspace": "mlwdevcc01"},

@@ -148,7 +148,7 @@ def test_each_verdict_has_its_headline(
 def test_without_samples_there_is_still_a_report(
     tmp_path: Path, comparison: dict[str, Any]
 ) -> None:
-    files = write_report(tmp_path, {**comparison, "slices": []}, None)
+    files = write_report(tmp_path, {**comparison, "slices": [], "slice_confidence": 0.95}, None)
     assert [path.name for path in files.plots] == ["metrics.svg"]
     assert "Worst trips" not in page_of(files).text
 

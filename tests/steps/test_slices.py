@@ -27,7 +27,8 @@ def test_bands_begin_at_their_lower_bound() -> None:
     assert named() == {
         "distance: 1 to 2 miles",
         "hour: 6 to 10",
-        "day: weekend",
+        "weekday: Saturday",
+        "pickup: unknown",
         "airport: unknown",
         "passengers: unknown",
         "payment: other or unknown",

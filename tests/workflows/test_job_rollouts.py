@@ -51,7 +51,7 @@ def dev(world: "World") -> Iterator[Settings]:
 
 @pytest.fixture(scope="module")
 def prod(world: "World") -> Iterator[Settings]:
-    settings = replace(world.settings(endpoint="jobs"), env="prod", output=world.output / "jobs-p")
+    settings = replace(world.settings("prod", endpoint="jobs"), output=world.output / "jobs-p")
     yield settings
     connection = connect_to(settings)
     if endpoints.read_endpoint(connection) is not None:

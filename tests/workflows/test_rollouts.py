@@ -283,6 +283,17 @@ def test_rolling_back_a_first_deployment_keeps_dev_online_and_tears_prod_down(
     assert roll_back(prod, None, ignore).changed is False
 
 
+def test_prod_takes_no_version_that_was_let_pass_by_decree(
+    world: "World", first: "Promoted"
+) -> None:
+    prod = world.settings("prod", endpoint="rollouts-none")
+    strict = replace(prod, tables={**prod.tables, "gate": {}})
+    with pytest.raises(EvidenceError, match="its gate was overridden") as refused:
+        deployed(strict, first.promotion.version)
+    assert "for the tests" in refused.value.why
+    assert endpoints.read_endpoint(connect_to(prod)) is None
+
+
 def test_a_version_with_edited_evidence_is_not_deployed(
     world: "World", serving: Settings, second: "Promoted"
 ) -> None:
