@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from taxiops.domain.comparison import Comparison
 from taxiops.domain.gate import Verdict
 from taxiops.report.plots import Plot
-from taxiops.report.samples import Samples, WorstTrip
+from taxiops.report.samples import Quantile, Samples, WorstTrip
 from taxiops.report.svg import theme_css
 from taxiops.report.wording import (
     MEANINGS,
@@ -62,20 +62,24 @@ def render_html(
         symbol=SYMBOLS[verdict.verdict],
         headline=VERDICTS[verdict.verdict],
         primary=NAMES[comparison.primary_metric],
-        confidence=f"{100 * comparison.confidence:.4g} %",
+        confidence=share(comparison.confidence),
+        slice_confidence=share(comparison.slice_confidence),
         baseline=baseline_name(comparison),
         test_rows=count(comparison.test_rows),
         metrics=metric_rows(comparison),
         slices=slice_rows(comparison),
         plots=plots,
         quantiles=quantile_rows(samples),
-        bias=bias_row(samples),
         worst=worst_rows(samples),
         changes=change_rows(samples),
         features=feature_rows(samples),
         provenance=provenance_rows(comparison),
-        policy=policy_rows(comparison.policy.document()),
+        policy=policy_rows(comparison.policy),
     )
+
+
+def share(part: float) -> str:
+    return f"{100 * part:.4g} %"
 
 
 def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
@@ -123,20 +127,27 @@ def slice_rows(comparison: Comparison) -> list[dict[str, str]]:
 
 
 def quantile_rows(samples: Samples | None) -> list[dict[str, str]]:
-    if samples is None or samples.quantiles is None:
+    """Absolute errors by part of the trips, and the mean signed error last."""
+    if samples is None:
         return []
-    found = samples.quantiles
-    return [
-        {"level": f"{100 * level:.4g} %", "candidate": usd(ours), "baseline": usd(theirs)}
-        for level, ours, theirs in zip(found.at, found.candidate, found.baseline, strict=True)
+    rows = [
+        quantile_row(f"{100 * level:.4g} % of trips stay below", found)
+        for level, found in samples.quantiles.items()
     ]
+    if samples.bias_usd is not None:
+        rows.append(quantile_row("mean signed error (bias)", samples.bias_usd, is_signed=True))
+    return rows
 
 
-def bias_row(samples: Samples | None) -> dict[str, str] | None:
-    if samples is None or samples.bias_usd is None:
-        return None
-    ours, theirs = samples.bias_usd
-    return {"candidate": usd(ours, is_signed=True), "baseline": usd(theirs, is_signed=True)}
+def quantile_row(name: str, found: Quantile, *, is_signed: bool = False) -> dict[str, str]:
+    return {
+        "name": name,
+        "candidate": usd(found.candidate, is_signed=is_signed),
+        "baseline": usd(found.baseline, is_signed=is_signed),
+        "change": usd(found.candidate - found.baseline, is_signed=True),
+        "low": usd(found.low, is_signed=True),
+        "high": usd(found.high, is_signed=True),
+    }
 
 
 def usd(value: float, *, is_signed: bool = False) -> str:
@@ -215,6 +226,11 @@ def provenance_rows(comparison: Comparison) -> list[tuple[str, str]]:
         ("test trips, digest", comparison.test_sha256),
         ("candidate", comparison.candidate_path),
         ("candidate, digest", comparison.candidate_sha256),
+        ("candidate, size", f"{comparison.findings.size_bytes / 1e6:.2f} MB"),
+        (
+            "candidate, one trip",
+            f"{comparison.findings.row_latency_ms:.2f} ms (median, in the job)",
+        ),
         ("baseline", baseline_name(comparison)),
         ("baseline, digest", baseline.sha256),
         ("policy, digest", comparison.policy_sha256),

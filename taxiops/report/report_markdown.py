@@ -99,7 +99,8 @@ def slices_part(comparison: Comparison) -> str:
         )
         for each in comparison.slices
     ]
-    folded = table(("Slice", "Trips", f"Gain in {name}", "Interval", "So it is"), rows)
+    interval = f"{100 * comparison.slice_confidence:.4g} % interval"
+    folded = table(("Slice", "Trips", f"Gain in {name}", interval, "So it is"), rows)
     return f"<details><summary>Slices: {said}</summary>\n\n{folded}\n\n</details>"
 
 

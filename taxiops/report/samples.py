@@ -24,6 +24,17 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Quantile:
+    """A quantile of the absolute errors, or their signed mean, in USD; low and high bound
+    candidate minus baseline."""
+
+    candidate: float
+    baseline: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class WorstTrip:
     """A trip the candidate got most wrong. USD; trip: its record as texts."""
 
@@ -45,13 +56,13 @@ class Model:
 
 @dataclass(frozen=True)
 class Samples:
-    """What the compare step left for drawing. histogram.at: bin edges in USD; quantiles.at:
-    levels; points.at: actual fares in USD. None or empty: not recorded."""
+    """What the compare step left for drawing. histogram.at: bin edges in USD; quantiles: by level,
+    0 to 1; points.at: actual fares in USD. None or empty: not recorded."""
 
     histogram: Pair | None
     points: Pair | None
-    quantiles: Pair | None
-    bias_usd: tuple[float, float] | None
+    quantiles: Mapping[float, Quantile]
+    bias_usd: Quantile | None
     worst: tuple[WorstTrip, ...]
     features: Mapping[str, Mapping[str, str]]
     candidate: Model
@@ -68,14 +79,11 @@ def parse_samples(document: Mapping[str, Any]) -> Samples:
     histogram = parse_pair(fields, "error_histogram", "edges", bins=True)
     points = parse_pair(fields, "predicted_vs_actual", "actual")
     has = fields.document.keys()
-    bias = fields.child("bias_usd") if "bias_usd" in has else None
     return Samples(
         histogram=histogram if histogram.candidate else None,
         points=points if points.at else None,
-        quantiles=(
-            parse_pair(fields, "error_quantiles", "levels") if "error_quantiles" in has else None
-        ),
-        bias_usd=(bias.number("candidate"), bias.number("baseline")) if bias else None,
+        quantiles=parse_quantiles(fields) if "error_quantiles" in has else {},
+        bias_usd=parse_quantile(fields.child("bias_usd")) if "bias_usd" in has else None,
         worst=tuple(parse_trip(each) for each in list(fields.children("worst_trips"))[:MOST_WORST]),
         features=parse_features(fields.child("features")) if "features" in has else {},
         candidate=parse_model(fields.child("candidate_metadata")),
@@ -94,6 +102,22 @@ def parse_pair(fields: Fields, name: str, axis: str, *, bins: bool = False) -> P
     if bins and any(one >= other for one, other in zip(pair.at, pair.at[1:], strict=False)):
         child.refuse(axis, "must rise")
     return pair
+
+
+def parse_quantiles(fields: Fields) -> dict[float, Quantile]:
+    """The quantiles by level. Raises UsageError as parse_samples does."""
+    pair, child = parse_pair(fields, "error_quantiles", "levels"), fields.child("error_quantiles")
+    low, high = numbers(child, "ci_low"), numbers(child, "ci_high")
+    for name, ends in (("ci_low", low), ("ci_high", high)):
+        if len(ends) != len(pair.at):
+            child.refuse(name, f"must have {len(pair.at)} numbers")
+    rows = zip(pair.at, pair.candidate, pair.baseline, low, high, strict=True)
+    return {level: Quantile(*row) for level, *row in rows}
+
+
+def parse_quantile(fields: Fields) -> Quantile:
+    names = ("candidate", "baseline", "ci_low", "ci_high")
+    return Quantile(*(fields.number(name, -1e9, 1e9) for name in names))
 
 
 def numbers(fields: Fields, name: str) -> tuple[float, ...]:

@@ -1,7 +1,6 @@
 """Figures and names as people read them; the one place that rounds."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from taxiops.domain.comparison import (
@@ -12,7 +11,7 @@ from taxiops.domain.comparison import (
     Comparison,
     Metric,
 )
-from taxiops.domain.policy import LOWER
+from taxiops.domain.policy import LOWER, Policy
 
 MINUS = "\N{MINUS SIGN}"
 NAMES = {"mae": "MAE", "rmse": "RMSE", "r2": "R²", "mape": "MAPE"}
@@ -26,7 +25,7 @@ VERDICTS = {
     IMPROVED: "The candidate is better",
     NOT_IMPROVED: "The candidate is not good enough",
     INCONCLUSIVE: "Not decided: more trips are needed",
-    NO_BASELINE: "There was nothing to compare with",
+    NO_BASELINE: "There is no released model to beat",
 }
 SYMBOLS = {IMPROVED: "✔", NOT_IMPROVED: "✘", INCONCLUSIVE: "?", NO_BASELINE: "?"}
 SHORT = {IMPROVED: "better", NOT_IMPROVED: "worse", INCONCLUSIVE: "inconclusive"}
@@ -76,6 +75,8 @@ def figure(metric: Metric, name: str, value: float, *, is_signed: bool = False) 
 def decimal(value: float, digits: int, is_signed: bool = False) -> str:
     if abs(value) >= 1e9:
         return f"{value:.3g}".replace("-", MINUS)
+    if not round(value, digits):
+        return f"{0:.{digits}f}"
     text = f"{value:{'+' if is_signed else ''}.{digits}f}"
     return text.replace("-", MINUS)
 
@@ -99,10 +100,21 @@ def baseline_name(comparison: Comparison) -> str:
     """Which model was to beat, in words."""
     baseline = comparison.baseline
     if baseline.kind == "naive":
-        return "the naive fare (published tariff)"
+        return "the naive fare (fitted on the training trips)"
     where = "serving now" if baseline.kind == "serving" else "newest in the registry"
     return f"{plain(baseline.name, 100)} version {plain(baseline.version, 50)} ({where})"
 
 
-def policy_rows(policy: Mapping[str, object]) -> list[tuple[str, str]]:
-    return [(name, plain(str(value), 60)) for name, value in policy.items()]
+def policy_rows(policy: Policy) -> list[tuple[str, str]]:
+    """Every rule by the name it has in [tool.taxiops.gate], with what it says."""
+    return [(name, plain(rule(value), 100)) for name, value in policy.document().items()]
+
+
+def rule(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {limit:g}" for name, limit in value.items()) or "none"
+    return str(value)

@@ -219,7 +219,7 @@ def comparison(
         "branch": options.branch,
         "created_at": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
-    return document, measured.samples.document(candidate, baseline.model)
+    return document, measured.samples.document(candidate, baseline.model, policy.confidence)
 
 
 def policy_table(text: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class TripsDigest:
         records[PICKUP] = columns[PICKUP].astype("datetime64[us]").astype(np.int64)
         for name in (*NUMBERS, FARE):
             records[name] = np.where(np.isnan(columns[name]), np.nan, columns[name])
-        self._hash.update(records.tobytes())
+        self._hash.update(records.data.cast("B"))
 
     def sha256(self) -> str:
         """The digest of all trips so far."""

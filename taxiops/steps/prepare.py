@@ -189,7 +189,8 @@ def read_prepared(
 
 
 def prepared_batches(path: Path, batch_rows: int) -> Iterator[dict[str, NDArray[Any]]]:
-    with pyarrow.parquet.ParquetFile(path) as parquet:
+    # Reading ahead would hold the whole file in memory by its end.
+    with pyarrow.parquet.ParquetFile(path, pre_buffer=False) as parquet:
         for batch in parquet.iter_batches(batch_rows):
             if batch.num_rows:
                 yield from_batch(batch)

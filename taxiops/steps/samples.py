@@ -3,9 +3,9 @@
 The document: {schema_version: 1,
 error_histogram: {edges: [USD], candidate: [trips], baseline: [trips]}: signed errors, prediction
 minus fare, the outermost bins holding everything beyond;
-error_quantiles: {levels: [0..1], candidate: [USD], baseline: [USD]}: of absolute errors, to a bin
-of five cents;
-bias_usd: {candidate, baseline}: mean signed error;
+error_quantiles: {levels: [0..1], candidate: [USD], baseline: [USD], ci_low: [USD], ci_high: [USD]}:
+of absolute errors, from bins of five cents; the interval is that of candidate minus baseline;
+bias_usd: {candidate, baseline, ci_low, ci_high}: mean signed error;
 predicted_vs_actual: {actual: [USD], candidate: [USD], baseline: [USD]}: a fixed random sample;
 worst_trips: [{trip: a record as the endpoint takes it, actual, candidate, baseline}]: by the
 candidate's absolute error, worst first;
@@ -20,14 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taxiops.steps.columns import FARE, RIDE, Columns, concatenate, records_of, take
-from taxiops.steps.identity import sample_rank
+from taxiops.steps.error_quantiles import MODELS, ErrorQuantiles
+from taxiops.steps.identity import block_of, sample_rank
 from taxiops.steps.model_files import Model
 
 EDGES = np.round(np.arange(-20, 20.01, 0.5), 2)
-FINE_USD, FINE_BINS = 0.05, 4_000
-LEVELS = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 POINTS, WORST = 2_000, 20
-MODELS = ("candidate", "baseline")
 Floats = NDArray[np.float64]
 
 
@@ -37,8 +35,7 @@ class Samples:
     def __init__(self, features: tuple[str, ...]) -> None:
         self._features = features
         self._histogram = np.zeros((2, len(EDGES) - 1), np.int64)
-        self._fine = np.zeros((2, FINE_BINS + 1), np.int64)
-        self._signed = np.zeros(2, np.int64)
+        self._quantiles = ErrorQuantiles()
         self._rows = 0
         self._points: dict[str, NDArray[Any]] = {}
         self._worst: dict[str, NDArray[Any]] = {}
@@ -51,29 +48,27 @@ class Samples:
         """The next trips with the candidate's feature matrix and both models' predictions."""
         fares = trips[FARE]
         self._rows += len(fares)
-        for at, predictions in enumerate((candidate, baseline)):
-            errors = predictions - fares
+        both = candidate - fares, baseline - fares
+        self._quantiles.add(block_of(trips[RIDE]), *both)
+        for at, errors in enumerate(both):
             bins = np.floor((errors - EDGES[0]) / (EDGES[1] - EDGES[0])).astype(np.int64)
             bins = np.clip(bins, 0, len(EDGES) - 2)
             self._histogram[at] += np.bincount(bins, minlength=len(EDGES) - 1)
-            fine = np.minimum(np.abs(errors) / FINE_USD, FINE_BINS).astype(np.int64)
-            self._fine[at] += np.bincount(fine, minlength=FINE_BINS + 1)
-            self._signed[at] += int(np.rint(errors * 1e6).astype(np.int64).sum())
         found = {**trips, "candidate": candidate, "baseline": baseline}
         self._points = lowest(self._points, found, sample_rank(trips[RIDE]), POINTS)
         self._worst = lowest(self._worst, found, -np.abs(candidate - fares), WORST)
         self._describe(matrix)
 
     def _describe(self, matrix: Floats) -> None:
-        known = np.isfinite(matrix)
-        filled = np.where(known, matrix, 0.0)
-        self._known += known.sum(axis=0)
+        unknown = np.isnan(matrix)
+        filled = np.where(unknown, 0.0, matrix)
+        self._known += len(matrix) - np.count_nonzero(unknown, axis=0)
         self._sums += filled.sum(axis=0)
-        self._squares += (filled * filled).sum(axis=0)
-        self._low = np.minimum(self._low, np.where(known, matrix, np.inf).min(axis=0))
-        self._high = np.maximum(self._high, np.where(known, matrix, -np.inf).max(axis=0))
+        self._squares += np.einsum("ij,ij->j", filled, filled)
+        self._low = np.fmin(self._low, np.fmin.reduce(matrix))
+        self._high = np.fmax(self._high, np.fmax.reduce(matrix))
 
-    def document(self, candidate: Model, baseline: Model) -> dict[str, Any]:
+    def document(self, candidate: Model, baseline: Model, confidence: float) -> dict[str, Any]:
         """samples.json, in the shape the module's first lines give."""
         points, worst = self._points, self._worst
         return {
@@ -82,14 +77,7 @@ class Samples:
                 "edges": EDGES.tolist(),
                 **{name: self._histogram[at].tolist() for at, name in enumerate(MODELS)},
             },
-            "error_quantiles": {
-                "levels": list(LEVELS),
-                **{name: self._quantiles(at) for at, name in enumerate(MODELS)},
-            },
-            "bias_usd": {
-                name: round(float(self._signed[at]) / 1e6 / self._rows, 6)
-                for at, name in enumerate(MODELS)
-            },
+            **self._quantiles.document(confidence),
             "predicted_vs_actual": {
                 "actual": cents(points[FARE]),
                 **{name: cents(points[name]) for name in MODELS},
@@ -108,10 +96,6 @@ class Samples:
             "candidate_metadata": candidate.metadata,
             "baseline_metadata": baseline.metadata,
         }
-
-    def _quantiles(self, at: int) -> list[float]:
-        reached = np.cumsum(self._fine[at]) / self._rows
-        return [round(float(np.searchsorted(reached, q) + 1) * FINE_USD, 2) for q in LEVELS]
 
     def _described(self) -> dict[str, Any]:
         result: dict[str, Any] = {}

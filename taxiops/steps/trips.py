@@ -142,7 +142,8 @@ def raw_batches(path: Path, report: FileReport, match: Match) -> Iterator[pa.Rec
     """Batches of the columns we know, as in the file; CSV as text, without malformed rows."""
     wanted = sorted(set(match.columns.values()))
     if path.name.lower().endswith(".parquet"):
-        with pyarrow.parquet.ParquetFile(path) as parquet:
+        # Reading ahead would hold the whole file in memory by its end.
+        with pyarrow.parquet.ParquetFile(path, pre_buffer=False) as parquet:
             yield from parquet.iter_batches(BATCH_ROWS, columns=wanted)
         return
 

@@ -83,8 +83,14 @@ SAMPLES: dict[str, Any] = {
         "candidate": [100, 400, 400, 100],
         "baseline": [300, 200, 200, 300],
     },
-    "error_quantiles": {"levels": [0.5, 0.95], "candidate": [0.5, 1.5], "baseline": [0.9, 1.9]},
-    "bias_usd": {"candidate": -0.02, "baseline": 0.5},
+    "error_quantiles": {
+        "levels": [0.5, 0.95],
+        "candidate": [0.5, 1.5],
+        "baseline": [0.9, 1.9],
+        "ci_low": [-0.5, -0.6],
+        "ci_high": [-0.3, -0.2],
+    },
+    "bias_usd": {"candidate": -0.02, "baseline": 0.5, "ci_low": -0.6, "ci_high": -0.4},
     "predicted_vs_actual": {
         "actual": [5.0, 10.0, 52.0],
         "candidate": [5.5, 9.5, 51.0],

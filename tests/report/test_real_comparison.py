@@ -48,6 +48,6 @@ def test_the_real_comparison_has_every_plot(
     files = write_report(tmp_path, *real)
     assert [path.stem for path in files.plots] == ["metrics", "slices", "errors", "predictions"]
     page = files.html.read_text(encoding="utf-8")
-    assert "the naive fare (published tariff)" in page
+    assert "the naive fare (fitted on the training trips)" in page
     assert "Worst trips" in page
     assert len(page) < 1_500_000
