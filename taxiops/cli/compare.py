@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from taxiops.cli.chart import gains_chart
 from taxiops.cli.shared import Outcome, Session, command, verb
 from taxiops.errors import UsageError
 
@@ -127,8 +128,10 @@ def blocks(
     shown: list[Block] = []
     if document:
         shown.append(metrics_table(document))
+        shown.append(gains_chart(document.get("metrics", {})))
         shown += [f"- {reason}" for reason in document.get("reasons", ())]
     page = report.parent.parent / "report.html" if report else None
+    shown = [block for block in shown if block]
     places = (
         ("report", str(page) if page and page.is_file() else ""),
         ("numbers", str(report or "")),

@@ -1,11 +1,13 @@
 """`taxiops gate`: parse, call the workflow, render."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from taxiops.cli.chart import gains_chart
 from taxiops.cli.shared import Outcome, Session, command, verb
 from taxiops.errors import ExitCode, UsageError
 
@@ -43,7 +45,14 @@ def gate(
     return Outcome(
         result,
         headline=headline,
-        blocks=tuple(f"- {reason}" for reason in result.reasons),
+        blocks=tuple(
+            block
+            for block in (
+                gains_chart({name: asdict(metric) for name, metric in result.metrics.items()}),
+                *(f"- {reason}" for reason in result.reasons),
+            )
+            if block
+        ),
         exit_code=ExitCode.DONE if result.passed else ExitCode.GATE_REFUSED,
         failure="" if result.passed else f"{headline}. {' '.join(result.reasons)}",
         outputs={"passed": str(result.passed).lower()},

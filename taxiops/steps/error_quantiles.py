@@ -1,5 +1,6 @@
-"""Quantiles of the absolute errors and the mean signed error of both models, with the intervals of
-their differences, from counts by group and bin: one pass, fixed memory.
+"""Quantiles of both models' absolute errors and their mean signed error, with paired intervals.
+
+From counts by group and bin: one pass, fixed memory.
 
 A quantile's influence function is (level - [error <= quantile]) / density (Hampel, The Influence
 Curve and its Role in Robust Estimation, JASA 1974). One over the density is the slope of the

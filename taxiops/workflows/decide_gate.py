@@ -1,10 +1,12 @@
 """`taxiops gate`: decide again from the report's numbers and the policy; needs no cloud."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from taxiops.config import Settings
+from taxiops.domain.comparison import Metric
 from taxiops.domain.evidence import digest_of_json
 from taxiops.domain.gate import decide, parse_comparison, parse_policy
 from taxiops.domain.outcome_files import GateVerdict
@@ -21,10 +23,14 @@ VERDICT = Path("gate") / "verdict.json"
 
 @dataclass(frozen=True)
 class GateResult:
-    """The verdict as written to gate/verdict.json, by the numbers or because somebody overrode."""
+    """The verdict as written to gate/verdict.json, by the numbers or because somebody overrode.
+
+    metrics: those it was decided from.
+    """
 
     written: GateVerdict
     next_command: str
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -64,7 +70,8 @@ def decide_gate(
     path = report or settings.output / REPORT
     policy = parse_policy(settings.tables["gate"])
     document = read_document(path, "comparison report", "taxiops compare")
-    verdict = decide(parse_comparison(document), policy)
+    comparison = parse_comparison(document)
+    verdict = decide(comparison, policy)
     progress(f"{path}: {verdict.verdict}")
     overridden = override and not verdict.passed
     written = GateVerdict(
@@ -78,4 +85,5 @@ def decide_gate(
         created_at=now(),
     )
     write_document(settings.output / VERDICT, written.document())
-    return GateResult(written, "taxiops promote" if written.passed else "taxiops compare")
+    following = "taxiops promote" if written.passed else "taxiops compare"
+    return GateResult(written, following, comparison.metrics)
