@@ -135,6 +135,15 @@ class Console:
         stream.flush()
 
     @contextlib.contextmanager
+    def watching(self) -> Iterator[Callable[[Sequence[Block], Sequence[str]], None]]:
+        """Gives a function for each look: its blocks in place on a terminal, else its lines."""
+        if not is_terminal(self.human):
+            yield lambda _, lines: self.write(self.human, "\n".join(lines)) if lines else None
+            return
+        with in_place(self.human) as show:
+            yield lambda blocks, _: show(blocks)
+
+    @contextlib.contextmanager
     def progress(self, *, plain: bool = False) -> Iterator[Callable[[str], None]]:
         """Gives a function that shows a step: with a spinner on a terminal, else as a line."""
         if plain or self.quiet or not is_terminal(self.err):
@@ -142,6 +151,17 @@ class Console:
             return
         with spinner(rich_console(self.err)) as step:
             yield step
+
+
+@contextlib.contextmanager
+def in_place(stream: TextIO) -> Iterator[Callable[[Sequence[Block]], None]]:
+    """Gives a function that shows blocks where it showed the former ones, on a terminal."""
+    from rich.console import Group
+    from rich.live import Live
+
+    console = rich_console(stream)
+    with Live(console=console, auto_refresh=False, redirect_stdout=False) as live:
+        yield lambda blocks: live.update(Group(*map(renderable, blocks)), refresh=True)
 
 
 @contextlib.contextmanager

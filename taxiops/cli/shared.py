@@ -4,6 +4,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Protocol
@@ -61,8 +62,11 @@ class Session:
     settings: "Settings"
     progress: Callable[[str], None]
     json_wanted: bool
+    watching: "Callable[[], AbstractContextManager[Look]]"
 
 
+# Shows a look at something that changes: its blocks in place, or only the lines that changed.
+Look = Callable[[Sequence["Block"], Sequence[str]], None]
 Body = Callable[..., Outcome | Successor]
 
 Cloud = Annotated[
@@ -200,7 +204,8 @@ def carry_out(
     verbose = shared["verbose"]
     hushed = libraries_hushed(verbose=verbose)
     with redirected, hushed, console.progress(plain=how.plain_progress or verbose) as progress:
-        outcome = body(Session(settings, progress, shared["json_wanted"]), **values)
+        session = Session(settings, progress, shared["json_wanted"], console.watching)
+        outcome = body(session, **values)
     if isinstance(outcome, Successor):
         become(outcome)
     write_outcome(console, outcome)

@@ -57,6 +57,22 @@ def read_endpoint(connection: "Connection", name: str = "") -> EndpointView | No
     return endpoint_view(endpoint, slots)
 
 
+def glance_at_endpoint(connection: "Connection") -> EndpointView | None:
+    """The environment's endpoint with its slots, or None, for one request each.
+
+    The SDK's `get` lists the deployments on its own account, and ours would be the second list.
+    """
+    name = connection.environment.endpoint
+    workspace = connection.workspace
+    with azure_errors(f"Listing the endpoints of {connection.environment.workspace}"):
+        named = (each for each in workspace.online_endpoints.list() if each.name == name)
+        endpoint = next(named, None)
+        if endpoint is None:
+            return None
+        found = list(workspace.online_deployments.list(name))
+    return endpoint_view(endpoint, {slot.name: slot for slot in map(slot_view, found)})
+
+
 def list_endpoints(connection: "Connection") -> list[EndpointView]:
     """Every online endpoint of the workspace with its slots."""
     with azure_errors(f"Listing the endpoints of {connection.environment.workspace}"):

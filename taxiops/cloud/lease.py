@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from taxiops.cloud.failures import azure_errors
 from taxiops.cloud.store import WorkspaceStore
-from taxiops.errors import Conflict, TaxiopsError
+from taxiops.errors import Conflict, NotFound, TaxiopsError
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobLeaseClient
@@ -125,6 +125,16 @@ def read_holder(store: WorkspaceStore, name: str) -> Holder | None:
         return Holder(**{each.name: str(document[each.name])[:200] for each in fields(Holder)})
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def current_holder(store: WorkspaceStore, name: str) -> Holder | None:
+    """Who holds the lease now; None when it is free. Raises TaxiopsError when it cannot be read."""
+    try:
+        with azure_errors(f"Reading the lease of {name}"):
+            properties = store.blob(f"leases/{name}.json").get_blob_properties()
+    except NotFound:
+        return None
+    return read_holder(store, name) if properties.lease.state == "leased" else None
 
 
 def held(name: str, holder: Holder | None) -> Conflict:

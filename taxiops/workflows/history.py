@@ -77,6 +77,15 @@ def read_history(settings: Settings, at: str, limit: int, progress: Progress) ->
     )
 
 
+def last_happening(store: WorkspaceStore, endpoint: str) -> Happening | None:
+    """The newest event at the endpoint that can be read; None when nothing is recorded."""
+    for name in reversed(store.names(f"history/{endpoint}/")):
+        event = read_happening(store, name, lambda _: None)
+        if event is not None:
+            return event
+    return None
+
+
 def parse_moment(text: str) -> datetime:
     """A moment with its offset, UTC where it has none; raises UsageError."""
     try:

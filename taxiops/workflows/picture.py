@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from taxiops.cloud import endpoints
 from taxiops.cloud.views import EndpointView, SlotView
@@ -13,6 +14,15 @@ from taxiops.workflows.record import Record
 
 OUTCOMES = {records.PASSED: Outcome.PASSED, records.NOT_PASSED: Outcome.FAILED}
 STATES = {"succeeded": SlotState.READY, "failed": SlotState.FAILED, "canceled": SlotState.FAILED}
+
+
+# What an operator does next in each phase; a finished rollout's next is its undoing.
+VERBS = {
+    records.PROVISIONED: "test endpoint",
+    records.TESTED: "traffic promote",
+    records.CANARY: "traffic promote",
+    records.PROMOTED: "traffic rollback",
+}
 
 
 @dataclass(frozen=True)
@@ -77,3 +87,23 @@ def observed_slot(slot: SlotView) -> Slot:
 def phase_of(record: Record, endpoint: EndpointView) -> str:
     """The phase as it is seen now, not as it was recorded."""
     return computed_phase(wanted_of(record), observed_of(endpoint))
+
+
+def next_of(phase: str, environment: str) -> str:
+    """The command that leads on from the phase; a deployment where none is known."""
+    return f"taxiops {VERBS.get(phase, 'deploy')} --env {environment}"
+
+
+def slot_document(slot: SlotView, traffic: Mapping[str, int]) -> dict[str, Any]:
+    """What a slot says of itself, with its share."""
+    return {
+        "slot": slot.name,
+        "percent": traffic.get(slot.name, 0),
+        "state": slot.state,
+        "healthy": slot.is_healthy,
+        "model": slot.tags.get("model", ""),
+        "model_version": slot.tags.get("model_version", ""),
+        "model_sha256": slot.tags.get("model_sha256", ""),
+        "commit": slot.tags.get("commit", ""),
+        "deployed_at": slot.tags.get("deployed_at", ""),
+    }

@@ -16,7 +16,7 @@ from taxiops.workflows.documents import SCHEMA_VERSION, Progress, now
 from taxiops.workflows.engine import Engine, changed
 from taxiops.workflows.ledger import Ledger, own_run_id
 from taxiops.workflows.limits import parse_limits
-from taxiops.workflows.picture import Goal, phase_of
+from taxiops.workflows.picture import Goal, next_of, phase_of, slot_document
 from taxiops.workflows.record import Record
 from taxiops.workflows.rollout import connect_to, read_record
 from taxiops.workflows.turn import turn_at
@@ -40,21 +40,8 @@ class TrafficView:
             "traffic": dict(self.traffic),
             "mirror_traffic": dict(self.mirror),
             "phase": self.phase,
-            "slots": [self.slot_document(slot) for slot in self.slots],
+            "slots": [slot_document(slot, self.traffic) for slot in self.slots],
             "next_command": self.next_command,
-        }
-
-    def slot_document(self, slot: SlotView) -> dict[str, Any]:
-        return {
-            "slot": slot.name,
-            "percent": self.traffic.get(slot.name, 0),
-            "state": slot.state,
-            "healthy": slot.is_healthy,
-            "model": slot.tags.get("model", ""),
-            "model_version": slot.tags.get("model_version", ""),
-            "model_sha256": slot.tags.get("model_sha256", ""),
-            "commit": slot.tags.get("commit", ""),
-            "deployed_at": slot.tags.get("deployed_at", ""),
         }
 
 
@@ -88,20 +75,13 @@ def show_traffic(settings: Settings) -> TrafficView:
     endpoint = endpoints.require_endpoint(connection)
     record = records.record_of_tags(endpoint.tags, environment.name, environment.endpoint)
     phase = phase_of(record, endpoint) if record else ""
-    verbs = {
-        records.PROVISIONED: "test endpoint",
-        records.PLANNED: "deploy",
-        records.TESTED: "traffic promote",
-        records.CANARY: "traffic promote",
-        records.PROMOTED: "traffic rollback",
-    }
     return TrafficView(
         endpoint=endpoint.name,
         traffic=endpoint.traffic,
         mirror=endpoint.mirror,
         slots=tuple(endpoint.slots[name] for name in sorted(endpoint.slots)),
         phase=phase,
-        next_command=f"taxiops {verbs.get(phase, 'deploy')} --env {environment.name}",
+        next_command=next_of(phase, environment.name),
     )
 
 
