@@ -11,7 +11,6 @@ from taxiops.cloud.client import Connection
 from taxiops.cloud.models import ModelVersion
 from taxiops.cloud.views import EndpointView
 from taxiops.config import Settings
-from taxiops.domain.policy import parse_policy
 from taxiops.domain.rollout import Action, choose_slot, live_only
 from taxiops.domain.traffic import SLOT
 from taxiops.errors import (
@@ -102,8 +101,7 @@ def deploy(settings: Settings, options: DeployOptions, progress: Progress) -> De
     check_names(environment.endpoint, options.slot or environment.deployment_name)
     ledger = Ledger(settings, environment.name, environment.endpoint)
     version = registry.choose_version(connection, options.model_version, options.commit, progress)
-    if environment.name == "prod":
-        registry.check_override(version, parse_policy(settings.tables["gate"]))
+    registry.check_override(connection, version)
     model = registry.model_of(connection, version)
     progress(f"{model.name} version {model.version} from registry {model.registry}")
     end = time.monotonic() + options.wait_min * 60

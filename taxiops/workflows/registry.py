@@ -1,11 +1,12 @@
 """Which registry versions may be deployed: promoted, sealed, evidence whole; writes nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from taxiops.cloud import models
 from taxiops.cloud.client import Connection
 from taxiops.cloud.models import ModelVersion
+from taxiops.config import PROD
 from taxiops.domain.evidence import (
     VALIDATED,
     WITHDRAWN,
@@ -15,7 +16,7 @@ from taxiops.domain.evidence import (
     problems_of_tags,
     with_validation,
 )
-from taxiops.domain.policy import Policy
+from taxiops.domain.policy import parse_policy
 from taxiops.errors import EvidenceError, NotFound, TaxiopsError, UsageError
 from taxiops.workflows.documents import Progress, entries_of_folder
 from taxiops.workflows.record import ModelReference
@@ -44,14 +45,15 @@ def choose_version(
 ) -> ModelVersion:
     """The version to deploy: the one asked for, else the newest whose evidence verifies.
 
-    Raises NotFound when there is none, EvidenceError when the one asked for does not verify.
+    In Prod that is none whose gate was overridden, unless the policy allows it. Raises NotFound
+    when there is none, EvidenceError when the one asked for does not verify.
     """
     promoted = list_promoted(connection)
     if model_version is not None:
         return verified(find_number(promoted, model_version, connection))
     if commit is not None:
         return verified(find_commit(promoted, commit))
-    found = newest_verified(promoted, progress)
+    found = newest_verified(fit_for(connection, promoted, progress), progress)
     if found is None:
         name, registry = connection.settings.model_name, connection.settings.registry
         raise NotFound(
@@ -63,9 +65,9 @@ def choose_version(
 
 
 def newest_validated(connection: Connection, progress: Progress) -> ModelVersion:
-    """The newest version that Dev validated and whose evidence verifies; raises NotFound."""
+    """The newest version that Dev validated and `choose_version` would take; raises NotFound."""
     validated = [each for each in list_promoted(connection) if is_validated(each.tags)]
-    found = newest_verified(validated, progress)
+    found = newest_verified(fit_for(connection, validated, progress), progress)
     if found is None:
         raise NotFound(
             f"Registry {connection.settings.registry} has no version of "
@@ -98,7 +100,7 @@ def note_validation(
         progress(f"the registry does not say {VALIDATED} of version {model.version}: {error.what}")
 
 
-def newest_verified(promoted: Sequence[ModelVersion], progress: Progress) -> ModelVersion | None:
+def newest_verified(promoted: Iterable[ModelVersion], progress: Progress) -> ModelVersion | None:
     """The newest version whose evidence verifies; says which it passes over."""
     for version in promoted:
         problems = problems_of_tags(version.tags)
@@ -106,6 +108,19 @@ def newest_verified(promoted: Sequence[ModelVersion], progress: Progress) -> Mod
             return version
         progress(f"passing over version {version.version}: {problems[0]}")
     return None
+
+
+def fit_for(
+    connection: Connection, promoted: Sequence[ModelVersion], progress: Progress
+) -> Iterator[ModelVersion]:
+    """The versions that the connection's environment takes; says which it passes over."""
+    for version in promoted:
+        try:
+            check_override(connection, version)
+        except EvidenceError as error:
+            progress(f"passing over version {version.version}: {error.what}")
+        else:
+            yield version
 
 
 def find_number(
@@ -143,10 +158,12 @@ def verified(version: ModelVersion) -> ModelVersion:
     return version
 
 
-def check_override(version: ModelVersion, policy: Policy) -> None:
-    """Raises EvidenceError for a version that a person let pass, unless the policy allows it."""
+def check_override(connection: Connection, version: ModelVersion) -> None:
+    """Raises EvidenceError for Prod and an overridden gate, unless the policy allows that."""
     by = version.tags.get("overridden_by", "")
-    if not by or policy.allow_override_in_prod:
+    if not by or connection.environment.name != PROD:
+        return
+    if parse_policy(connection.settings.tables["gate"]).allow_override_in_prod:
         return
     raise EvidenceError(
         f"{version.name} version {version.version} is not for Prod: its gate was overridden.",

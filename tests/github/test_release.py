@@ -45,8 +45,8 @@ def branches(world: World) -> tuple[str, str]:
 @pytest.fixture
 def failing(world: World) -> str:
     """A version whose deployment in Prod somebody breaks before it is tested."""
-    world.github.branches["integration"] = world.commit_pipeline(max_iter=44)
-    return validated(world, max_iter="25")
+    world.github.branches["integration"] = world.commit_pipeline(max_iter=120, rows=8000)
+    return validated(world)
 
 
 def test_the_newest_validated_version_goes_to_prod_and_main_follows(world: World) -> None:

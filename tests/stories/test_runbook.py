@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 RUNBOOK = ROOT / "docs" / "runbook.md"
 BLOCK = re.compile(r"^```sh(?: exits=(\d+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COPIED = ("taxiops", "components", "pipelines", "tests/domain", "pyproject.toml", ".amlignore")
-DEADLINE_S = 120
+DEADLINE_S = 280
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,13 @@ import pytest
 from taxiops.cloud import models
 from taxiops.domain.evidence import problems_of_tags
 from taxiops.domain.outcome_files import parse_promotion, parse_verdict
-from taxiops.errors import EvidenceError, StepFailed, UsageError
+from taxiops.errors import EvidenceError, NotFound, StepFailed, UsageError
 from taxiops.workflows.compare import CompareOptions, compare
 from taxiops.workflows.decide_gate import decide_gate
+from taxiops.workflows.deploy import DeployOptions, deploy
 from taxiops.workflows.promote import promote
+from taxiops.workflows.registry import choose_version
+from taxiops.workflows.rollout import connect_to
 
 if TYPE_CHECKING:
     from conftest import Promoted, World
@@ -45,6 +49,20 @@ def test_a_promoted_version_carries_its_sealed_evidence(
     assert problems_of_tags(found.tags) == []
     assert found.tags["comparison_run"] == first.comparison.job_name
     assert found.tags["overridden_by"] == "tests"
+
+
+def test_prod_refuses_a_version_let_pass_by_decree_and_passes_it_over_when_it_chooses(
+    world: "World", first: "Promoted"
+) -> None:
+    name, told = first.promotion.version, list[str]()
+    settings = world.settings("prod")
+    strict = connect_to(replace(settings, tables={**settings.tables, "gate": {}}))
+    with pytest.raises(EvidenceError, match="not for Prod: its gate was overridden"):
+        deploy(strict.settings, DeployOptions(model_version=name), ignore)
+    with pytest.raises(NotFound, match="no promoted version"):
+        choose_version(strict, None, None, told.append)
+    assert f"passing over version {name}" in " ".join(told)
+    assert choose_version(world.connect("prod"), None, None, ignore).tags["overridden_by"]
 
 
 def test_every_file_fits_its_published_schema(first: "Promoted", read: Read) -> None:
