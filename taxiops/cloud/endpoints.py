@@ -74,11 +74,43 @@ def glance_at_endpoint(connection: "Connection") -> EndpointView | None:
 
 
 def list_endpoints(connection: "Connection") -> list[EndpointView]:
-    """Every online endpoint of the workspace with its slots."""
+    """Every online endpoint of the workspace with its slots, for one request each and two more.
+
+    Raises Conflict when the answers contradict each other: a list may be stale or empty.
+    """
+    workspace, found = connection.workspace, []
     with azure_errors(f"Listing the endpoints of {connection.environment.workspace}"):
-        names = [str(each.name) for each in connection.workspace.online_endpoints.list()]
-    found = (read_endpoint(connection, name) for name in names)
-    return [endpoint for endpoint in found if endpoint is not None]
+        for entity in list(workspace.online_endpoints.list()):
+            name = str(entity.name)
+            slots = map(slot_view, workspace.online_deployments.list(name))
+            found.append(endpoint_view(entity, {slot.name: slot for slot in slots}))
+    own = connection.environment.endpoint
+    if own not in [each.name.lower() for each in found] and read_endpoint(connection) is not None:
+        raise contradiction(f"endpoint {own} is there, but not in the list of endpoints")
+    for each in found:
+        missing = {*nonzero(each.traffic), *nonzero(each.mirror)} - set(each.slots)
+        if missing:
+            what = f"slot {sorted(missing)[0]} of {each.name} has traffic, but is not in the list"
+            raise contradiction(what)
+    return found
+
+
+def contradiction(what: str) -> Conflict:
+    return Conflict(
+        f"The service contradicts itself: {what}.",
+        hint="Run it again in a minute.",
+        code="answers-contradict",
+    )
+
+
+def list_batch_models(connection: "Connection") -> dict[str, str]:
+    """Batch deployments of the workspace, as `endpoint/deployment` -> the model it refers to."""
+    workspace, found = connection.workspace, {}
+    with azure_errors(f"Listing the batch endpoints of {connection.environment.workspace}"):
+        for endpoint in list(workspace.batch_endpoints.list()):
+            for each in workspace.batch_deployments.list(str(endpoint.name)):
+                found[f"{endpoint.name}/{each.name}"] = str(getattr(each, "model", None) or "")
+    return found
 
 
 def require_endpoint(connection: "Connection") -> EndpointView:

@@ -1,9 +1,11 @@
 """Model versions in a workspace or the registry: read, register, share, tag, download, delete."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from taxiops.cloud import rest
 from taxiops.cloud.failures import azure_errors
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 # DELETE of model versions, workspace and registry: learn.microsoft.com/rest/api/azureml.
 DELETE_VERSION = "2025-12-01"
 DELETE_DEADLINE_S = 600.0
+# A read may tell of the state before the last write.
+READS_BACK, READ_DELAY_S = 4, 0.5
 
 
 @dataclass(frozen=True)
@@ -131,10 +135,13 @@ def download(client: "MLClient", name: str, version: str, folder: Path) -> Path:
 
 
 def delete_version(connection: "Connection", name: str, version: str, *, registry: bool) -> None:
-    """Delete the version for good; one that is gone already is fine."""
+    """Delete the version for good and see that it is gone; one that is gone already is fine.
+
+    Raises StepFailed when it is still there although the service accepted the deletion.
+    """
     settings = connection.settings
+    client = connection.registry if registry else connection.workspace
     if registry:
-        client = connection.registry
         group, kind, place = client.resource_group_name, "registries", settings.registry
         subscription = client.subscription_id
     else:
@@ -142,7 +149,16 @@ def delete_version(connection: "Connection", name: str, version: str, *, registr
         place, subscription = connection.environment.workspace, settings.subscription
     url = (
         f"{connection.arm}/subscriptions/{subscription}/resourceGroups/{group}/providers/"
-        f"Microsoft.MachineLearningServices/{kind}/{place}/models/{name}/versions/{version}"
-        f"?api-version={DELETE_VERSION}"
+        f"Microsoft.MachineLearningServices/{kind}/{place}/models/{quote(name, safe='')}"
+        f"/versions/{quote(version, safe='')}?api-version={DELETE_VERSION}"
     )
     rest.delete(connection, url, f"Deleting {name} version {version}", DELETE_DEADLINE_S)
+    for attempt in range(READS_BACK):
+        time.sleep(attempt * READ_DELAY_S)
+        if read_version(client, name, version) is None:
+            return
+    raise StepFailed(
+        f"{name} version {version}: the service accepted the deletion, but it is still there.",
+        hint="Run it again.",
+        code="version-remains",
+    )

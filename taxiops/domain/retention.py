@@ -3,23 +3,41 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from taxiops.errors import UsageError
+from taxiops.domain.evidence import digest_of_json
+from taxiops.errors import StepFailed, UsageError
 
 KEPT, DELETED, WOULD_DELETE, FAILED = "kept", "deleted", "would_delete", "failed"
 ACTIONS = (KEPT, DELETED, WOULD_DELETE, FAILED)
 PIN = "taxiops_pinned"
 # Azure ML counts versions up; what is not such a number was not made by counting.
 NUMBER = re.compile(r"[0-9]{1,18}")
+# How deployments name a registered model: ARM and registry ids, and the short form of YAML files.
+LONG_REFERENCE = re.compile(r"(?:^|/)models/([^/]+)/(versions|labels)/([^/]+)/?$", re.IGNORECASE)
+SHORT_REFERENCE = re.compile(r"azureml:([^:@/]+)(?::([^:@/]+)|@[^:@/]+)")
+
+
+@dataclass(frozen=True)
+class Use:
+    """Something that needs a version of a model. version empty: nobody can tell which."""
+
+    model: str
+    version: str
+    why: str
 
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One version in the registry or workspace, with its tags."""
+    """One version in the registry or workspace, with its tags and where its bytes lie."""
 
     version: str
     tags: Mapping[str, str] = field(default_factory=dict)
+    path: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Another one when the version was made anew under its number, or its tags changed."""
+        return digest_of_json([self.version, self.path, dict(self.tags)])
 
 
 @dataclass(frozen=True)
@@ -39,34 +57,25 @@ class RetentionPolicy:
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of one version, and why."""
+    """What becomes of one version, and why. fingerprint: of the version as it was then."""
 
     version: str
     is_kept: bool
     reason: str
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)
 class CleanupPlan:
-    """A decision for every version, the newest first."""
+    """A decision for every version, the newest first. newest: those kept for being so."""
 
     decisions: tuple[Decision, ...]
+    newest: tuple[str, ...] = ()
 
     @property
     def to_delete(self) -> tuple[str, ...]:
         """The versions to delete, the oldest first."""
         return tuple(each.version for each in reversed(self.decisions) if not each.is_kept)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """`versions` of cleanup_report.json as long as nothing is deleted."""
-        return [
-            {
-                "version": each.version,
-                "action": KEPT if each.is_kept else WOULD_DELETE,
-                "reason": each.reason,
-            }
-            for each in self.decisions
-        ]
 
 
 def version_order(version: str) -> tuple[int, int, str]:
@@ -92,24 +101,78 @@ def plan_cleanup(
     and every rollback target belongs there. Kept besides: the newest, those with the pin tag, and
     those whose version is no number. `1` and `01` protect each other.
     """
-    tags = {each.version: each.tags for each in versions}
-    reasons: dict[tuple[int, int, str], list[str]] = {}
-    for version, why in protected.items():
-        reasons.setdefault(same_version(version), []).extend(why or ["in use"])
-    ordered = newest_first(tags)
-    newest = set([version for version in ordered if is_number(version)][: policy.retain_versions])
+    known = {each.version: each for each in versions}
+    reasons = by_number(protected)
+    ordered = newest_first(known)
+    newest = [version for version in ordered if is_number(version)][: policy.retain_versions]
+    are_newest = set(newest)
     decisions = []
     for at, version in enumerate(ordered):
         found = list(reasons.get(same_version(version), ()))
-        if version in newest:
+        if version in are_newest:
             found.append(f"one of the newest {policy.retain_versions}")
-        if PIN in tags[version]:
+        if PIN in known[version].tags:
             found.append(f"pinned by tag {PIN}")
         if not is_number(version):
             found.append("not a counted version, so its age is unknown")
         reason = "; ".join(found) or f"{at} newer versions, and nothing uses it"
-        decisions.append(Decision(version, bool(found), reason))
-    return CleanupPlan(tuple(decisions))
+        decisions.append(Decision(version, bool(found), reason, known[version].fingerprint))
+    return CleanupPlan(tuple(decisions), tuple(newest))
+
+
+def reason_to_keep(
+    planned: Decision, found: ModelVersion, protected: Mapping[str, Sequence[str]]
+) -> str:
+    """Why a version that was to be deleted must stay after all; empty when nothing changed."""
+    in_use = by_number(protected).get(same_version(planned.version), [])
+    changes = list(in_use)
+    if PIN in found.tags:
+        changes.append(f"pinned by tag {PIN}")
+    elif found.fingerprint != planned.fingerprint:
+        changes.append("changed by somebody")
+    return f"since the plan: {'; '.join(changes)}" if changes else ""
+
+
+def protections(model: str, uses: Iterable[Use]) -> dict[str, list[str]]:
+    """Version -> why it must stay, from everything that uses a version of the model.
+
+    Names are compared without regard to case, as Azure does. Raises StepFailed for a use that
+    does not tell its version: any of them could be it.
+    """
+    found: dict[str, list[str]] = {}
+    for use in uses:
+        if use.model.casefold() != model.casefold():
+            continue
+        if not use.version:
+            raise StepFailed(
+                f"Nobody can tell which version of {model} is needed: {use.why}.",
+                why="Any version could be it, so nothing is deleted.",
+                hint="taxiops status",
+                code="use-unclear",
+            )
+        reasons = found.setdefault(use.version, [])
+        if use.why not in reasons:
+            reasons.append(use.why)
+    return found
+
+
+def reference_of(text: str) -> tuple[str, str]:
+    """Name and version of the registered model that a deployment refers to.
+
+    The name is empty when the text names no registered model, the version when it tells none.
+    """
+    long, short = LONG_REFERENCE.search(text), SHORT_REFERENCE.fullmatch(text)
+    if long:
+        return long.group(1), long.group(3) if long.group(2).lower() == "versions" else ""
+    return (short.group(1), short.group(2) or "") if short else ("", "")
+
+
+def by_number(protected: Mapping[str, Sequence[str]]) -> dict[tuple[int, int, str], list[str]]:
+    """The reasons, with the spellings of one number together."""
+    reasons: dict[tuple[int, int, str], list[str]] = {}
+    for version, why in protected.items():
+        reasons.setdefault(same_version(version), []).extend(why or ["in use"])
+    return reasons
 
 
 def is_number(version: str) -> bool:

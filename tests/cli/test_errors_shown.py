@@ -94,6 +94,8 @@ def test_verbose_adds_traceback_details_and_code(typed, mocker) -> None:
         ("gate", "--override", "--reason", " "),
         ("cleanup", "models", "--registry", "a", "--workspace", "b"),
         ("cleanup", "models", "--retain-versions", "0"),
+        ("cleanup", "models", "--apply", "--dry-run"),
+        ("cleanup", "models", "--plan", "plan.json", "--retain_versions", "1"),
         ("cleanup", "deployment"),
         ("cleanup", "deployment", "--slot", "blue", "--endpoint"),
     ],

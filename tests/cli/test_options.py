@@ -8,7 +8,7 @@ import pytest
 from pytest_mock import MockerFixture
 
 from taxiops.errors import StepFailed
-from taxiops.workflows.clean_up import CleanupOptions
+from taxiops.workflows.clean_up_models import CleanupOptions
 from taxiops.workflows.compare import CompareOptions
 from taxiops.workflows.deploy import DeployOptions
 from taxiops.workflows.release import ReleaseOptions
@@ -46,6 +46,8 @@ CLEANUP: Mapping[str, Any] = {
     "workspace": None,
     "retain_versions": 5,
     "apply": False,
+    "plan": None,
+    "output_folder": None,
 }
 
 
@@ -62,7 +64,7 @@ def release(**changes: object) -> ReleaseOptions:
 
 
 def cleanup(**changes: object) -> CleanupOptions:
-    return CleanupOptions(output_folder=Path.cwd() / "artifacts", **{**CLEANUP, **changes})
+    return CleanupOptions(**{**CLEANUP, **changes})
 
 
 STATE = Path("state.json")
@@ -139,20 +141,33 @@ CASES: list[tuple[str, str, Callable[[], list[object]]]] = [
             )
         ],
     ),
-    ("cleanup models", "clean_up.clean_up_models", lambda: [cleanup()]),
+    ("cleanup models", "clean_up_models.clean_up_models", lambda: [cleanup()]),
     (
         "cleanup models --model-name m --workspace w --retain-versions 2 --apply",
-        "clean_up.clean_up_models",
+        "clean_up_models.clean_up_models",
         lambda: [cleanup(model_name="m", workspace="w", retain_versions=2, apply=True)],
     ),
     (
+        "cleanup models --model_name m --registry r --retain_versions 1 --dry_run "
+        "--output_folder out",
+        "clean_up_models.clean_up_models",
+        lambda: [
+            cleanup(model_name="m", registry="r", retain_versions=1, output_folder=Path("out"))
+        ],
+    ),
+    (
+        "cleanup models --plan plan.json --apply",
+        "clean_up_models.clean_up_models",
+        lambda: [cleanup(plan=Path("plan.json"), apply=True)],
+    ),
+    (
         "cleanup deployment --slot blue",
-        "clean_up.clean_up_deployment",
+        "clean_up_deployment.clean_up_deployment",
         lambda: ["blue", False, False],
     ),
     (
         "cleanup deployment --endpoint --apply",
-        "clean_up.clean_up_deployment",
+        "clean_up_deployment.clean_up_deployment",
         lambda: [None, True, True],
     ),
     ("demo", "demo.run_demo", lambda: []),

@@ -11,7 +11,8 @@ from pytest_mock import MockerFixture
 
 from taxiops.cloud.views import SlotView
 from taxiops.domain.outcome_files import CleanedVersion, CleanupReport, GateVerdict
-from taxiops.workflows.clean_up import CleanupResult, DeploymentCleanupResult
+from taxiops.workflows.clean_up_deployment import DeploymentCleanupResult
+from taxiops.workflows.clean_up_models import CleanupResult
 from taxiops.workflows.compare import CompareResult
 from taxiops.workflows.decide_gate import GateResult
 from taxiops.workflows.demo import DemoResult
@@ -59,7 +60,7 @@ CLEANED = (
 )
 CLEANUP_FIELDS = (
     *("schema_version", "dry_run", "retain_versions", "versions"),
-    *("name", "place", "report", "next_command"),
+    *("name", "place", "report", "plan", "next_command"),
 )
 FILE = Path("artifacts/deploy/deployment_state.json")
 
@@ -258,17 +259,17 @@ CASES = [
     ),
     Case(
         "cleanup models",
-        "clean_up.clean_up_models",
+        "clean_up_models.clean_up_models",
         CleanupResult(
-            "m", "registry r", CleanupReport(True, 5, CLEANED[:2]), FILE, "taxiops cleanup models"
+            "m", "registry r", CleanupReport(True, 5, CLEANED[:2]), FILE, FILE, "taxiops x"
         ),
         CLEANUP_FIELDS,
         ["m in registry r: 1 kept, 1 would delete", "1        would delete  old"],
     ),
     Case(
         "cleanup models --apply",
-        "clean_up.clean_up_models",
-        CleanupResult("m", "r", CleanupReport(False, 5, CLEANED[::2]), FILE, "taxiops x"),
+        "clean_up_models.clean_up_models",
+        CleanupResult("m", "r", CleanupReport(False, 5, CLEANED[::2]), FILE, FILE, "taxiops x"),
         CLEANUP_FIELDS,
         ["m in r: 1 failed, 1 kept", "refused"],
         "",
@@ -276,9 +277,9 @@ CASES = [
     ),
     Case(
         "cleanup deployment --slot blue",
-        "clean_up.clean_up_deployment",
+        "clean_up_deployment.clean_up_deployment",
         DeploymentCleanupResult("e", "slot blue", True, {"green": 100}, "taxiops x"),
-        ["schema_version", "endpoint", "removed", "dry_run", "traffic", "next_command"],
+        ["schema_version", "endpoint", "removed", "dry_run", "traffic", "note", "next_command"],
         ["Slot blue would be deleted; e serves green 100 %"],
     ),
 ]

@@ -162,6 +162,30 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
             {"version": "1", "action": "would_delete", "reason": "2 newer versions"},
         ],
     },
+    "cleanup_plan": {
+        "schema_version": 1,
+        "name": "taxi-class-dev",
+        "place": "registry mlrdevcc01",
+        "retain_versions": 1,
+        "created_at": "2026-01-02T03:04:05Z",
+        "created_by": "ada",
+        "versions": [
+            {
+                "version": "3",
+                "action": "kept",
+                "reason": "one of the newest 1",
+                "is_newest": True,
+                "fingerprint": SHA["candidate"],
+            },
+            {
+                "version": "1",
+                "action": "would_delete",
+                "reason": "1 newer versions, and nothing uses it",
+                "is_newest": False,
+                "fingerprint": SHA["candidate"],
+            },
+        ],
+    },
 }
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from taxiops.domain.cleanup_plan import parse_cleanup_plan
 from taxiops.domain.evidence import digest_of_json, sealed
 from taxiops.domain.fields import parse_text
 from taxiops.domain.gate import Policy, decide, parse_comparison
@@ -33,6 +34,7 @@ PARSERS: dict[str, Callable[[dict[str, Any]], object]] = {
     "deployment_state": parse_state,
     "endpoint_report": parse_endpoint_report,
     "cleanup_report": parse_cleanup_report,
+    "cleanup_plan": parse_cleanup_plan,
 }
 Example = tuple[str, dict[str, Any]]
 
@@ -75,6 +77,7 @@ def test_what_is_parsed_is_written_again_unchanged() -> None:
         ("verdict", parse_verdict),
         ("promotion", parse_promotion),
         ("deployment_state", parse_state),
+        ("cleanup_plan", parse_cleanup_plan),
     ):
         assert parse(DOCUMENTS[name]).document() == DOCUMENTS[name]
 

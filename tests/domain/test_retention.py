@@ -30,8 +30,8 @@ def test_versions_are_ordered_by_number() -> None:
 def test_the_newest_stay_and_the_oldest_go_first() -> None:
     found = plan(["1", "2", "3", "9", "10", "11"], 2)
     assert found.to_delete == ("1", "2", "3", "9")
-    assert [row["version"] for row in found.rows()] == ["11", "10", "9", "3", "2", "1"]
-    assert {row["action"] for row in found.rows()} == {"kept", "would_delete"}
+    assert [each.version for each in found.decisions] == ["11", "10", "9", "3", "2", "1"]
+    assert found.newest == ("11", "10")
 
 
 def test_every_version_has_its_reason() -> None:

@@ -15,7 +15,8 @@ from taxiops.cloud.views import EndpointView
 from taxiops.config import Settings
 from taxiops.errors import Conflict, EvidenceError, Restored, StepFailed, UsageError
 from taxiops.workflows import engine
-from taxiops.workflows.clean_up import CleanupOptions, clean_up_deployment, clean_up_models
+from taxiops.workflows.clean_up_deployment import clean_up_deployment
+from taxiops.workflows.clean_up_models import CleanupOptions, clean_up_models
 from taxiops.workflows.deploy import DeployOptions, DeployResult, deploy
 from taxiops.workflows.endpoint_test import check_endpoint
 from taxiops.workflows.roll_back import roll_back

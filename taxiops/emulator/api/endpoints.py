@@ -103,6 +103,13 @@ def patch(emulator: Emulator, request: Request) -> Response:
     return Response(200, rest(emulator, workspace, stored))
 
 
+@routes.add("GET", WORKSPACE + "/batchEndpoints")
+def list_batch(emulator: Emulator, request: Request) -> Response:
+    """None can be made here, so there are none."""
+    read_workspace(emulator, request)
+    return Response(body={"value": []})
+
+
 @routes.add("DELETE", ENDPOINT)
 def delete(emulator: Emulator, request: Request) -> Response:
     """With all of its deployments."""
