@@ -18,6 +18,7 @@ NOUNS = {
     "deploy": ("deploy", "Deploy a promoted model to a slot, as a canary."),
     "traffic": ("traffic", "Show, promote or roll back the traffic."),
     "status": ("status", "Show what serves in Dev and Prod, and what to type next."),
+    "doctor": ("doctor", "Show what would keep the next release from running."),
     "history": ("history", "Show what served when, and who put it there."),
     "trace": ("trace", "Show the chain behind a version, every digest checked."),
     "cleanup": ("cleanup", "Delete model versions and slots nobody needs."),

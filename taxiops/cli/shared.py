@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Protocol
 import typer
 from typer.core import TyperGroup
 
-from taxiops.errors import ExitCode
+from taxiops.errors import ExitCode, TaxiopsError
 
 if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter
@@ -137,6 +137,7 @@ class How:
     place_on_stderr: bool
     plain_progress: bool
     places_itself: bool
+    misconfigured: Callable[[TaxiopsError], Outcome] | None
 
 
 def command(
@@ -148,6 +149,7 @@ def command(
     place_on_stderr: bool = False,
     plain_progress: bool = False,
     places_itself: bool = False,
+    misconfigured: Callable[[TaxiopsError], Outcome] | None = None,
     **settings: Any,  # noqa: ANN401 - Typer's keywords
 ) -> Callable[[Body], Body]:
     """Register `body(session, its options...) -> Outcome` with the shared options added.
@@ -157,9 +159,10 @@ def command(
     place_on_stderr: stdout belongs to another program from the first byte.
     plain_progress: child processes write to the terminal, where a spinner would be in their way.
     places_itself: the body finds out where it acts and says so.
+    misconfigured: the outcome where the settings cannot be read; without it, that error is raised.
     """
 
-    how = How(both, own_stdout, place_on_stderr, plain_progress, places_itself)
+    how = How(both, own_stdout, place_on_stderr, plain_progress, places_itself, misconfigured)
 
     def register(body: Body) -> Body:
         def run(**values: Any) -> None:  # noqa: ANN401 - as typed by the options
@@ -195,7 +198,13 @@ def carry_out(
     from taxiops.cli.console import Console, libraries_hushed, stdout_kept_for_results
 
     console = Console(json_wanted=shared["json_wanted"], quiet=shared["quiet"])
-    settings = read_settings(shared)
+    try:
+        settings = read_settings(shared)
+    except TaxiopsError as error:
+        if how.misconfigured is None:
+            raise
+        end_with(console, how.misconfigured(error))
+        return
     if not how.places_itself:
         where = place(settings, both=how.both)
         (console.note if how.place_on_stderr else console.place)(where)
@@ -208,6 +217,11 @@ def carry_out(
         outcome = body(session, **values)
     if isinstance(outcome, Successor):
         become(outcome)
+    end_with(console, outcome)
+
+
+def end_with(console: "Console", outcome: Outcome) -> None:
+    """Write the outcome; raises typer.Exit when its exit code is not 0."""
     write_outcome(console, outcome)
     if outcome.exit_code:
         raise typer.Exit(int(outcome.exit_code))

@@ -3,7 +3,7 @@
 import math
 
 from taxiops.cloud.client import Connection
-from taxiops.cloud.quota import read_quota
+from taxiops.cloud.quota import Quota, read_quota
 from taxiops.errors import StepFailed, TaxiopsError
 from taxiops.workflows.documents import Progress
 from taxiops.workflows.limits import Limits
@@ -25,7 +25,7 @@ def check_quota(connection: Connection, limits: Limits, progress: Progress) -> N
         return
     if quota is None or not quota.limit:
         return
-    needed = math.ceil(RESERVED * limits.instance_count) * quota.cores
+    needed = cores_of_slot(limits, quota)
     left = quota.limit - quota.used
     if needed > left:
         raise StepFailed(
@@ -36,3 +36,8 @@ def check_quota(connection: Connection, limits: Limits, progress: Progress) -> N
             hint="Ask for quota, or delete an idle slot: taxiops cleanup deployment --slot NAME",
             code="azure-quota",
         )
+
+
+def cores_of_slot(limits: Limits, quota: Quota) -> int:
+    """What one slot's instances take from the quota."""
+    return math.ceil(RESERVED * limits.instance_count) * quota.cores

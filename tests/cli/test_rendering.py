@@ -11,12 +11,14 @@ from pytest_mock import MockerFixture
 
 from taxiops.cloud.views import SlotView
 from taxiops.domain.outcome_files import CleanedVersion, CleanupReport, GateVerdict
+from taxiops.errors import ExitCode
 from taxiops.workflows.clean_up_deployment import DeploymentCleanupResult
 from taxiops.workflows.clean_up_models import CleanupResult
 from taxiops.workflows.compare import CompareResult
 from taxiops.workflows.decide_gate import GateResult
 from taxiops.workflows.demo import DemoResult
 from taxiops.workflows.deploy import DeployResult
+from taxiops.workflows.diagnose import Diagnosis, Finding
 from taxiops.workflows.emulator import EmulatorResult
 from taxiops.workflows.endpoint_test import EndpointTestResult
 from taxiops.workflows.promote import PromoteResult
@@ -274,6 +276,25 @@ CASES = [
         ["m in r: 1 failed, 1 kept", "refused"],
         "",
         1,
+    ),
+    Case(
+        "doctor",
+        "diagnose.diagnose",
+        Diagnosis(
+            (
+                ("disk", Finding("ok", "fine")),
+                ("registry", Finding("error", "No.", "taxiops x", "c", ExitCode.NOT_FOUND)),
+            )
+        ),
+        ["schema_version", "can_release", "findings", "next_command"],
+        [
+            "The next release cannot run: 1 ok, 1 error",
+            "error     registry  No.",
+            "To mend it:",
+            "registry  taxiops x",
+        ],
+        "",
+        5,
     ),
     Case(
         "cleanup deployment --slot blue",
