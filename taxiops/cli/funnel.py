@@ -124,11 +124,13 @@ def as_taxiops_error(error: Exception, *, verbose: bool) -> TaxiopsError:
 
 
 def message(error: TaxiopsError, *, verbose: bool) -> str:
-    """What is wrong, why, and what to type, a line each."""
+    """What is wrong, why, where more is said, and what to type, a line each."""
     from taxiops.cli.shared import typeable
 
     lines = [f"Error: {error.what}"]
     lines += [f"  why:  {error.why}"] if error.why else []
+    is_precise = error.code not in (type(error).default_code, "usage", "unexpected")
+    lines += [f"  more: {typeable(f'taxiops explain {error.code}')}"] if is_precise else []
     lines += [f"  next: {typeable(error.hint)}"] if error.hint else []
     if verbose:
         lines += [f"  {name}: {value}" for name, value in error.details.items()]

@@ -19,6 +19,7 @@ NOUNS = {
     "traffic": ("traffic", "Show, promote or roll back the traffic."),
     "status": ("status", "Show what serves in Dev and Prod, and what to type next."),
     "doctor": ("doctor", "Show what would keep the next release from running."),
+    "explain": ("explain", "Say what an error's code means and what to do."),
     "history": ("history", "Show what served when, and who put it there."),
     "trace": ("trace", "Show the chain behind a version, every digest checked."),
     "cleanup": ("cleanup", "Delete model versions and slots nobody needs."),

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import typer
 from typer.main import get_command
 
 from taxiops.cli.app import app
+from taxiops.cli.error_codes import codes_in_source, explanations
 from taxiops.cli.shared import SHARED
 from taxiops.config import KEYS, TABLES
 from taxiops.domain.policy import Policy
@@ -61,6 +63,7 @@ def pages() -> dict[str, str]:
     """File name -> text of each generated page."""
     return {
         "cli.md": commands_page(),
+        "errors.md": errors_page(),
         "exit-codes.md": exit_codes_page(),
         "configuration.md": configuration_page(),
     }
@@ -135,6 +138,24 @@ def exit_codes_page() -> str:
     return f"{NOTE}\n# Exit codes\n\n{EXIT_CODES_TEXT}\n{codes}"
 
 
+def errors_page() -> str:
+    """A heading for every code, so that `errors.md#CODE` leads to it."""
+    source = codes_in_source()
+    exits = {kind.__name__: int(kind.exit_code) for kind in TaxiopsError.__subclasses__()}
+    parts = [f"{NOTE}\n# Errors\n\n{ERRORS_TEXT}"]
+    for each in explanations().values():
+        names = {name for code in source if fnmatch(each.code, code) for name in source[code]}
+        codes = sorted({exits[name] for name in names if name in exits})
+        ends = f" Exit {' or '.join(map(str, codes))}." if codes else ""
+        parts.append(f"## {each.code}\n\n{each.means}{ends}\n\n{each.do}\n")
+    return "\n".join(parts)
+
+
+ERRORS_TEXT = """\
+Every error has a code: with `--json` in the field `error.code`, in GitHub as the annotation's
+title, in a terminal below the message. `taxiops explain CODE` prints what stands here.
+"""
+
 # Codes that are an answer as well as an error.
 ALSO = {
     ExitCode.FAILED: "A test of a deployment failed. ",
@@ -144,7 +165,7 @@ ALSO = {
 EXIT_CODES_TEXT = """\
 With `--json` a failed command prints `{"error": {"code", "what", "why", "hint", "exit_code",
 "details"}}` on stdout; the same, for people, goes to stderr. `code` is the kind of error below or
-a more precise one.
+a more precise one of [errors](errors.md).
 """
 
 

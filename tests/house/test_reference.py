@@ -2,12 +2,14 @@
 
 import re
 import shlex
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
 from taxiops.cli.app import app
+from taxiops.cli.error_codes import codes_in_source, explanations
 from taxiops.cli.nouns import NOUNS
 from taxiops.cli.reference import OTHER_VARIABLES, leaves, pages
 from taxiops.config import KEYS
@@ -42,6 +44,16 @@ def test_every_command_and_option_says_what_it_is_for() -> None:
 def test_every_exit_code_is_in_the_reference() -> None:
     text = pages()["exit-codes.md"]
     assert all(f"| {int(code)} |" in text for code in ExitCode)
+
+
+def test_every_error_code_in_the_source_has_its_page_and_every_page_its_error() -> None:
+    source, page = codes_in_source(), pages()["errors.md"]
+    documented = {code for code in explanations() if f"## {code}\n" in page}
+    missing = [code for code in source if not any(fnmatch(each, code) for each in documented)]
+    assert not missing, f"say in taxiops/cli/errors.toml what they mean, then make docs: {missing}"
+    stale = [each for each in documented if not any(fnmatch(each, code) for code in source)]
+    assert not stale, f"nothing raises these any more: {stale}"
+    assert {"usage", "lease-held", "azure-forbidden", "config-invalid"} <= set(source)
 
 
 def test_every_variable_the_program_reads_is_in_the_reference() -> None:

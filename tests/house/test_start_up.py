@@ -51,6 +51,7 @@ def loaded(arguments: list[str], folder: Path) -> set[str]:
         ["config", "show", "--json"],
         ["gate"],
         ["gate", "missing.json"],
+        ["explain", "slot-untested"],
     ],
     ids=" ".join,
 )
