@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from taxiops.cli import completion
 from taxiops.cli.shared import Outcome, Session, command, noun
 from taxiops.errors import ExitCode, UsageError
 
@@ -17,12 +18,27 @@ app = noun("Remove model versions and deployments nobody needs; shows the plan f
 # The spellings with underscores are those of the script that this command took over from.
 ModelName = Annotated[
     str | None,
-    typer.Option("--model-name", "--model_name", help="The model (default: the configured one)."),
+    typer.Option(
+        "--model-name",
+        "--model_name",
+        help="The model (default: the configured one).",
+        autocompletion=completion.models,
+    ),
 ]
 Registry = Annotated[
-    str | None, typer.Option("--registry", help="Clean this registry (default: the configured).")
+    str | None,
+    typer.Option(
+        "--registry",
+        help="Clean this registry (default: the configured).",
+        autocompletion=completion.registries,
+    ),
 ]
-Workspace = Annotated[str | None, typer.Option("--workspace", help="Clean this workspace instead.")]
+Workspace = Annotated[
+    str | None,
+    typer.Option(
+        "--workspace", help="Clean this workspace instead.", autocompletion=completion.workspaces
+    ),
+]
 Retain = Annotated[
     int | None,
     typer.Option(
@@ -52,7 +68,10 @@ OutputFolder = Annotated[
         help="Write plan and report below this folder (default: the output folder).",
     ),
 ]
-Slot = Annotated[str | None, typer.Option("--slot", help="A slot without traffic.")]
+Slot = Annotated[
+    str | None,
+    typer.Option("--slot", help="A slot without traffic.", autocompletion=completion.slots),
+]
 Endpoint = Annotated[bool, typer.Option("--endpoint", help="The whole endpoint; Dev only.")]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from taxiops.cli.chart import gains_chart
+from taxiops.cli.completion import jobs
 from taxiops.cli.shared import Outcome, Session, command, verb
 from taxiops.errors import UsageError
 
@@ -46,7 +47,10 @@ Wait = Annotated[
     bool, typer.Option("--wait/--no-wait", help="Wait for the job and fetch its report.")
 ]
 Job = Annotated[
-    str | None, typer.Option("--job", metavar="NAME", help="Re-attach to a job already submitted.")
+    str | None,
+    typer.Option(
+        "--job", metavar="NAME", help="Re-attach to a job already submitted.", autocompletion=jobs
+    ),
 ]
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from taxiops.cli.compare import Suffix
+from taxiops.cli.completion import commits, slots, versions
 from taxiops.cli.shared import Outcome, Session, command, verb
 from taxiops.errors import UsageError
 
@@ -13,16 +14,28 @@ app = verb()
 ModelVersion = Annotated[
     str | None,
     typer.Option(
-        "--model-version", metavar="N", help="Registry version (default: newest with evidence)."
+        "--model-version",
+        metavar="N",
+        help="Registry version (default: newest with evidence).",
+        autocompletion=versions,
     ),
 ]
 Commit = Annotated[
     str | None,
-    typer.Option("--commit", metavar="SHA", help="The version promoted from this commit."),
+    typer.Option(
+        "--commit",
+        metavar="SHA",
+        help="The version promoted from this commit.",
+        autocompletion=commits,
+    ),
 ]
 Slot = Annotated[
     str | None,
-    typer.Option("--slot", help="Where to deploy (default: blue or green, whichever is idle)."),
+    typer.Option(
+        "--slot",
+        help="Where to deploy (default: blue or green, whichever is idle).",
+        autocompletion=slots,
+    ),
 ]
 TrafficPercent = Annotated[
     int | None,

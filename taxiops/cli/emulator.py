@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from taxiops.cli.completion import hazards
 from taxiops.cli.shared import Outcome, Session, Successor, command, noun
 
 if TYPE_CHECKING:
@@ -18,7 +19,11 @@ Program = Annotated[
 ]
 
 Kind = Annotated[
-    str, typer.Argument(help="What goes wrong, such as throttle, lost-answer, quota or slow.")
+    str,
+    typer.Argument(
+        help="What goes wrong, such as throttle, lost-answer, quota or slow.",
+        autocompletion=hazards,
+    ),
 ]
 On = Annotated[
     str,

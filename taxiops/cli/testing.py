@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from taxiops.cli.completion import slots
 from taxiops.cli.shared import NounGroup, Outcome, Session, command, noun
 from taxiops.errors import ExitCode
 
@@ -31,7 +32,7 @@ State = Annotated[
     Path | None,
     typer.Option("--state", metavar="FILE", help="deployment_state.json to read and update."),
 ]
-Slot = Annotated[str | None, typer.Option("--slot", help="The slot to test.")]
+Slot = Annotated[str | None, typer.Option("--slot", help="The slot to test.", autocompletion=slots)]
 
 
 @command(

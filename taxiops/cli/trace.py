@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from taxiops.cli.completion import deployments
 from taxiops.cli.deploy import Commit, ModelVersion
 from taxiops.cli.shared import Outcome, Session, command, verb
 
@@ -11,7 +12,12 @@ app = verb()
 
 Deployment = Annotated[
     str | None,
-    typer.Option("--deployment", metavar="ENV/SLOT", help="The version that this slot serves."),
+    typer.Option(
+        "--deployment",
+        metavar="ENV/SLOT",
+        help="The version that this slot serves.",
+        autocompletion=deployments,
+    ),
 ]
 Validated = Annotated[
     bool, typer.Option("--validated", help="Only a version that was validated in Dev.")

@@ -19,6 +19,7 @@ from taxiops.domain.evidence import (
 from taxiops.domain.policy import parse_policy
 from taxiops.errors import EvidenceError, NotFound, TaxiopsError, UsageError
 from taxiops.workflows.documents import Progress, entries_of_folder
+from taxiops.workflows.known_names import VERSIONS, remember
 from taxiops.workflows.record import ModelReference
 
 
@@ -36,8 +37,10 @@ def model_of(connection: Connection, version: ModelVersion) -> ModelReference:
 
 def list_promoted(connection: Connection) -> list[ModelVersion]:
     """Every version of the model in the registry, the newest first."""
-
-    return models.list_versions(connection.registry, connection.settings.model_name)
+    found = models.list_versions(connection.registry, connection.settings.model_name)
+    names = {each.version: each.tags.get("commit", "") for each in found}
+    remember(connection.settings, VERSIONS, names)
+    return found
 
 
 def choose_version(

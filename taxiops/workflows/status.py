@@ -17,6 +17,7 @@ from taxiops.errors import NotAuthorised, TaxiopsError, UsageError
 from taxiops.workflows import record as records
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, read_document
 from taxiops.workflows.history import Happening, last_happening
+from taxiops.workflows.known_names import remember_slots
 from taxiops.workflows.ledger import Ledger
 from taxiops.workflows.picture import next_of, phase_of, slot_document
 from taxiops.workflows.record import Record
@@ -118,6 +119,7 @@ def read_environment(settings: Settings, env: str) -> EnvironmentStatus:
     status = replace(status, holder=holder, last_event=dict(last.texts) if last else {})
     if endpoint is None:
         return status
+    remember_slots(settings, env, endpoint.slots)
     record, problem = recorded(endpoint, env)
     drift = (*problem, *drift_of(endpoint, record, last, state_file(settings, env, endpoint.name)))
     return replace(
