@@ -4,6 +4,7 @@ HYPOTHESIS_PROFILE=search draws new ones, and more of them.
 """
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from hypothesis import settings
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=5000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+# A shell starts what runs in its background deaf to Ctrl-C, and tests send it to their processes.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Files whose tests share an emulator that took long to fill, the longest first: several processes
 # then end at about the same time.
