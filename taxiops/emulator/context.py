@@ -12,6 +12,7 @@ from taxiops.emulator.state.faults import Faults
 from taxiops.emulator.state.jobs import Jobs
 from taxiops.emulator.state.operations import Operations
 from taxiops.emulator.state.store import Store
+from taxiops.emulator.state.tracking import Tracking
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Emulator:
     assets: Assets
     operations: Operations
     jobs: Jobs
+    tracking: Tracking
     deployments: Deployments
     faults: Faults
     remembered: dict[str, Any] = field(default_factory=dict)

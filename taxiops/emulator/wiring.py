@@ -15,6 +15,7 @@ from taxiops.emulator.state.job_environment import Surroundings, ensure_bundle
 from taxiops.emulator.state.jobs import Jobs
 from taxiops.emulator.state.operations import Operations
 from taxiops.emulator.state.store import Store
+from taxiops.emulator.state.tracking import Tracking
 
 
 def build(
@@ -31,7 +32,8 @@ def build(
     operations = Operations(store)
     bundle = ensure_bundle(state / "tls" / "ca.pem")
     surroundings = Surroundings(addresses[0], identity.client_id, bundle)
-    jobs = Jobs(store, blobs, assets, state / "jobs", surroundings)
+    tracking = Tracking(store)
+    jobs = Jobs(store, blobs, assets, state / "jobs", surroundings, tracking)
     faults = Faults()
     deployments = Deployments(store, assets, operations, state / "deployments", faults)
     emulator = Emulator(
@@ -43,6 +45,7 @@ def build(
         assets=assets,
         operations=operations,
         jobs=jobs,
+        tracking=tracking,
         deployments=deployments,
         faults=faults,
     )

@@ -17,6 +17,9 @@ from taxiops.emulator.api import (
     faults,
     identity,
     jobs,
+    mlflow_artifacts,
+    mlflow_models,
+    mlflow_runs,
     operations,
     permissions,
     quota,
@@ -32,6 +35,8 @@ from taxiops.emulator.state.assets import Unresolved
 
 MOST_ARM_BYTES = 16 * 1024 * 1024
 MOST_BLOB_BYTES = 512 * 1024 * 1024
+# Paths that carry a run's artifacts.
+ARTIFACTS = "/mlflow-artifacts/"
 MODULES = (
     control,
     blob_leases,
@@ -46,6 +51,9 @@ MODULES = (
     registries,
     jobs,
     run_history,
+    mlflow_runs,
+    mlflow_models,
+    mlflow_artifacts,
     endpoints,
     deployments,
 )
@@ -75,7 +83,8 @@ class App:
             return
         is_blob = scope["server"][1] == self._blob_port
         try:
-            body = await read_body(receive, MOST_BLOB_BYTES if is_blob else MOST_ARM_BYTES)
+            is_data = is_blob or ARTIFACTS in scope["path"]
+            body = await read_body(receive, MOST_BLOB_BYTES if is_data else MOST_ARM_BYTES)
         except TooLarge:
             error = AzureError(413, "RequestEntityTooLarge", "The request body is too large.")
             await write_response(send, error_response(error), scope["method"])

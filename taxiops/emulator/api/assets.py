@@ -159,22 +159,25 @@ def prepared(kind: str, properties: Json) -> Json:
     return properties
 
 
+# How MLflow names a path among a run's artifacts.
+RUN_ARTIFACT = re.compile("^runs:/([^/]+)/(.+)$")
+
+
 def located(emulator: Emulator, request: Request, kind: str, properties: Json) -> Json:
     """A job's output as the place in the datastore where it lies: what clients can download."""
     name = URI_KEY.get(kind, "")
-    match = JOB_OUTPUT.fullmatch(str(properties.get(name) or ""))
+    uri = RUN_ARTIFACT.sub(
+        r"azureml://jobs/\1/outputs/artifacts/paths/\2", str(properties.get(name))
+    )
+    match = JOB_OUTPUT.fullmatch(uri)
     if match is None:
         return properties
     try:
-        _, blob = emulator.jobs.output_blob(request.workspace_scope, match["job"], match["output"])
+        where = emulator.jobs.output_uri(
+            request.workspace_scope, match["job"], match["output"], match["path"] or ""
+        )
     except Unresolved as error:
         raise bad_request(str(error)) from error
-    path = "/".join(part for part in (blob, match["path"]) if part)
-    where = (
-        f"azureml://subscriptions/{request.params['subscription']}"
-        f"/resourcegroups/{request.params['group']}/workspaces/{request.params['workspace']}"
-        f"/datastores/{DEFAULT_DATASTORE}/paths/{path}"
-    )
     return {**properties, name: where}
 
 

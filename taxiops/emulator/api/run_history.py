@@ -115,12 +115,9 @@ def resolved_uris(emulator: Emulator, request: Request) -> Response:
     values = {}
     for identifier in request.json().get("values") or []:
         name, _, key = str(identifier).removeprefix(OUTPUT_ID).partition("/")
-        container, path = emulator.jobs.output_blob(request.workspace_scope, name, key)
-        uri = (
-            f"azureml://subscriptions/{request.params['subscription']}"
-            f"/resourcegroups/{request.params['group']}/workspaces/{request.params['workspace']}"
-            f"/datastores/workspaceblobstore/paths/{path}"
-        )
+        scope = request.workspace_scope
+        uri = emulator.jobs.output_uri(scope, name, key)
+        container, path = emulator.jobs.output_blob(scope, name, key)
         kind = output_type(emulator, {"container": container, "path": path})
         values[identifier] = {"uri": uri, "type": kind}
     return Response(body={"values": values})

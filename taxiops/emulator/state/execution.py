@@ -2,17 +2,20 @@
 
 import os
 import shutil
-import subprocess
 import sys
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from taxiops.emulator.state.cancellation import Cancellation
 from taxiops.emulator.state.processes import Process
 
-POLL_S = 0.02
+OWN_BINARIES = Path(sys.executable).parent
+LOG = "user_logs/std_log.txt"
+# The folders below the working directory that Azure ML uploads as the job's artifacts.
+COLLECTED = ("outputs", "logs")
 # What must not leak from the emulator's own environment into a job: credentials and identities,
 # the workflow that started the emulator, the settings of its operator, another cloud.
 SCRUBBED = frozenset({"AZUREML_CURRENT_CLOUD", "GH_TOKEN"})
@@ -36,17 +39,23 @@ class StepFailed(Exception):
 
 @dataclass(frozen=True)
 class StepRun:
-    """A resolved step: what to run, where, and where its log goes."""
+    """A resolved step: what to run, where, and where what it leaves goes.
+
+    work: the folder it runs in, a copy of `code`; artifacts: the folder of its log and of what it
+    writes to `./outputs` and `./logs`; binaries: what stands first on its PATH.
+    """
 
     command: str
     code: Path | None
-    folder: Path
+    work: Path
+    artifacts: Path
     environment: Mapping[str, str]
-    timeout_s: float | None
+    timeout_s: float | None = None
+    binaries: Path = OWN_BINARIES
 
     @property
     def log(self) -> Path:
-        return self.folder / "user_logs" / "std_log.txt"
+        return self.artifacts / LOG
 
 
 @dataclass(frozen=True)
@@ -57,36 +66,81 @@ class StepEnd:
     message: str = ""
 
 
-def run_step(run: StepRun, cancelled: threading.Event) -> StepEnd:
+def run_step(run: StepRun, cancellation: Cancellation) -> StepEnd:
     """Run to the end, to the time limit or to cancellation. The process group ends in any case."""
-    work = run.folder / "wd"
-    work.mkdir(parents=True, exist_ok=True)
-    if run.code is not None:
-        shutil.copytree(run.code, work, dirs_exist_ok=True)
+    lay_out(run)
     shell = shutil.which("bash") or "/bin/sh"
-    environment = step_environment(run.environment)
-    begin = time.monotonic()
-    process = Process([shell, "-c", run.command], cwd=work, env=environment, log=run.log)
-    while True:
-        if cancelled.is_set():
-            process.end()
-            return StepEnd("Canceled", "The job was canceled.")
-        if run.timeout_s is not None and time.monotonic() - begin > run.timeout_s:
-            process.end()
-            return StepEnd(
-                "Failed", f"The step ran longer than its limit of {run.timeout_s:.0f} s."
-            )
-        try:
-            code = process.wait(POLL_S)
-        except subprocess.TimeoutExpired:
-            continue
-        return end_of(code, run.log)
+    environment = step_environment(run.environment, run.binaries)
+    process = Process([shell, "-c", run.command], cwd=run.work, env=environment, log=run.log)
+    with cancellation.calling(process.ask_to_end), limit(run.timeout_s, process) as is_late:
+        code = process.wait()
+    for name in COLLECTED:
+        collect(run.work / name, run.artifacts / name)
+    if cancellation.is_set():
+        return StepEnd("Canceled", "The job was canceled.")
+    if is_late():
+        return StepEnd(
+            "Failed",
+            f"The step ran longer than its limit of {run.timeout_s:.0f} s and was ended "
+            f"(JobExceededTimeLimit). Last lines:\n{tail(run.log)}",
+        )
+    return end_of(code, run.log)
+
+
+def lay_out(run: StepRun) -> None:
+    """A copy of the code to run in, with the folders Azure ML makes for what it collects."""
+    run.work.mkdir(parents=True, exist_ok=True)
+    if run.code is not None and run.code.is_file():
+        shutil.copy2(run.code, run.work)
+    elif run.code is not None:
+        shutil.copytree(run.code, run.work, dirs_exist_ok=True)
+    for name in COLLECTED:
+        if not (run.work / name).exists():
+            (run.work / name).mkdir()
+
+
+def collect(source: Path, target: Path) -> None:
+    """Move what a step left in a folder to its artifacts; what is there of that name goes."""
+    if not source.is_dir() or source.is_symlink():
+        return
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            destination = target / path.relative_to(source)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, destination)
+
+
+@contextmanager
+def limit(timeout_s: float | None, process: Process) -> Iterator[Callable[[], bool]]:
+    """End the process after a time; gives what tells whether that happened."""
+    if timeout_s is None:
+        yield lambda: False
+        return
+    late = threading.Event()
+
+    def strike() -> None:
+        late.set()
+        process.ask_to_end()
+
+    timer = threading.Timer(timeout_s, strike)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield late.is_set
+    finally:
+        timer.cancel()
 
 
 def end_of(code: int, log: Path) -> StepEnd:
+    """In the words of Azure ML, with the end of the log."""
     if code == 0:
         return StepEnd("Completed")
-    return StepEnd("Failed", f"Execution failed with exit code {code}. Last lines:\n{tail(log)}")
+    return StepEnd(
+        "Failed",
+        f"Execution failed. User process '/bin/bash' exited with status code {code}. "
+        "Please check log file "
+        f"'{LOG}' for error details. Error:\n{tail(log)}",
+    )
 
 
 def tail(log: Path) -> str:
@@ -99,11 +153,10 @@ def tail(log: Path) -> str:
         return ""
 
 
-def step_environment(own: Mapping[str, str]) -> dict[str, str]:
-    """The emulator's environment without secrets, our interpreter first on PATH, and the step's."""
+def step_environment(own: Mapping[str, str], binaries: Path = OWN_BINARIES) -> dict[str, str]:
+    """The emulator's environment without secrets, an interpreter first on PATH, and the step's."""
     environment = {key: value for key, value in os.environ.items() if not is_scrubbed(key)}
-    binaries = str(Path(sys.executable).parent)
-    environment["PATH"] = os.pathsep.join([binaries, environment.get("PATH", os.defpath)])
+    environment["PATH"] = os.pathsep.join([str(binaries), environment.get("PATH", os.defpath)])
     environment["PYTHONUNBUFFERED"] = "1"
     return {**environment, **own}
 

@@ -35,10 +35,49 @@ class Step:
     environment_variables: Mapping[str, str] = field(default_factory=dict)
     compute: str = ""
     timeout_s: float | None = None
+    node: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
         return str(self.spec.get("type", "command"))
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether Azure may give it the outputs of an identical step; the default is yes."""
+        return str(self.spec.get("is_deterministic", True)).lower() == "true"
+
+    @property
+    def environment(self) -> str:
+        """The reference of its environment, without the prefix that only components have."""
+        return str(self.spec.get("environment") or "").removeprefix("azureml:")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a pipeline says of all its steps.
+
+    does_continue: steps that do not depend on a failed one still run, as Azure does by default.
+    """
+
+    datastore: str = ""
+    does_continue: bool = True
+    is_rerun_forced: bool = False
+
+
+def settings_of(properties: Mapping[str, Any]) -> Settings:
+    """The settings of a pipeline job, in either spelling of their keys."""
+    given = {key.replace("_", "").lower(): value for key, value in settings_in(properties).items()}
+    datastore = str(given.get("defaultdatastore") or "").rpartition("/")[2]
+    return Settings(
+        datastore=datastore.removeprefix("azureml:"),
+        does_continue=str(given.get("continueonstepfailure", True)).lower() != "false",
+        is_rerun_forced=str(given.get("forcererun", False)).lower() == "true",
+    )
+
+
+def settings_in(properties: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = properties.get("settings")
+    return found if isinstance(found, Mapping) else {}
 
 
 def steps_of(nodes: Mapping[str, Json], specs: Mapping[str, Json]) -> list[Step]:
@@ -69,6 +108,7 @@ def step_of(name: str, node: Json, spec: Json) -> Step:
         environment_variables=node.get("environment_variables") or {},
         compute=(node.get("computeId") or "").rpartition("/")[2],
         timeout_s=seconds(limits.get("timeout")),
+        node=node,
     )
 
 
@@ -76,7 +116,11 @@ def command_step(name: str, properties: Json) -> Step:
     """A command job by itself as a step."""
     return Step(
         name=name,
-        spec={"command": properties.get("command", ""), "code": properties.get("codeId")},
+        spec={
+            "command": properties.get("command", ""),
+            "code": properties.get("codeId"),
+            "environment": properties.get("environmentId"),
+        },
         inputs=properties.get("inputs") or {},
         outputs=properties.get("outputs") or {},
         environment_variables=properties.get("environmentVariables") or {},
@@ -91,11 +135,15 @@ def seconds(duration: object) -> float | None:
 
 def dependencies(step: Step) -> set[str]:
     """Names of the steps whose outputs this one reads."""
-    texts = [
-        str(binding.get("value") or binding.get("uri") or "") for binding in step.inputs.values()
-    ]
+    texts = [address(binding) for binding in step.inputs.values()]
     texts += [str(value) for value in step.environment_variables.values()]
     return {match[1] for text in texts for match in JOB_OUTPUT.finditer(text)}
+
+
+def address(binding: Mapping[str, Any]) -> str:
+    """What an input or output is bound to: a value, an address, or the placeholder of either."""
+    value = binding.get("value")
+    return str(value if value is not None else binding.get("uri") or "")
 
 
 def is_literal(binding: Mapping[str, Any]) -> bool:
@@ -106,6 +154,11 @@ def is_literal(binding: Mapping[str, Any]) -> bool:
 def literal_text(value: object) -> str:
     """Azure passes Python's spelling of booleans and no quotes."""
     return str(value)
+
+
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """A text with the placeholders of known inputs and outputs filled; others stay."""
+    return PLACEHOLDER.sub(lambda match: values.get(match[2], match[0]), text)
 
 
 def command_of(template: str, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> str:

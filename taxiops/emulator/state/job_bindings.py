@@ -1,34 +1,37 @@
-"""What a job's references stand for: components, inputs, outputs; starts no process."""
+"""What a job's references stand for: components, code, inputs; starts no process."""
 
+import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from taxiops.emulator.state import graph
-from taxiops.emulator.state.assets import DEFAULT_DATASTORE, Assets, Key, Unresolved
-from taxiops.emulator.state.blobs import Blobs
+from taxiops.emulator.state.assets import Assets, Unresolved
+from taxiops.emulator.state.downloads import fetch, is_public
 from taxiops.emulator.state.execution import StepFailed
-from taxiops.emulator.state.job_documents import JobDocuments
-from taxiops.emulator.state.store import Store
+from taxiops.emulator.state.values import FILE, Value, is_true, kind_of
 
 Json = dict[str, Any]
+Values = Mapping[str, Value]
+StepValues = Mapping[tuple[str, str], Value]
 
 
 class Bindings:
-    """Resolves the references of jobs, and keeps where their outputs are."""
+    """Resolves the references of jobs. `downloads`: the folder of what came from the web."""
 
-    def __init__(self, store: Store, blobs: Blobs, assets: Assets, documents: JobDocuments) -> None:
-        self._store, self._blobs, self._assets = store, blobs, assets
-        self._documents = documents
+    def __init__(self, assets: Assets, downloads: Path) -> None:
+        self._assets, self._downloads = assets, downloads
 
     def steps(self, scope: str, nodes: Mapping[str, Json]) -> list[graph.Step]:
         """A pipeline's nodes with their components, in order. Raises StepFailed, BadGraph and
         Unresolved.
         """
-        return graph.steps_of(nodes, {key: self._spec(scope, node) for key, node in nodes.items()})
+        return graph.steps_of(nodes, {key: self.spec(scope, node) for key, node in nodes.items()})
 
-    def _spec(self, scope: str, node: Json) -> Json:
+    def spec(self, scope: str, node: Json) -> Json:
+        """The specification of a node's component. Raises StepFailed and Unresolved."""
         component = str(node.get("componentId") or "")
         if not component:
             raise StepFailed(f"Steps of the kind {node.get('type')!r} are not emulated.")
@@ -40,110 +43,120 @@ class Bindings:
         code = step.spec.get("code")
         return self._assets.resolve(str(code), scope, "code") if code else None
 
-    def own_inputs(self, scope: str, inputs: Mapping[str, Any]) -> dict[str, str]:
-        return {key: self._own_input(scope, each) for key, each in inputs.items()}
+    def own_inputs(self, scope: str, name: str, inputs: Mapping[str, Any]) -> dict[str, Value]:
+        """A job's own inputs; absent optional ones are left out."""
+        given = {key: each for key, each in inputs.items() if each is not None}
+        return {key: self._own_input(scope, name, each, {}) for key, each in given.items()}
 
-    def _own_input(self, scope: str, binding: Mapping[str, Any]) -> str:
-        """The text or local path of an input given by value or address."""
+    def _own_input(
+        self, scope: str, name: str, binding: Mapping[str, Any], declared: Mapping[str, Any]
+    ) -> Value:
+        """An input given by value or address. Raises Unresolved and NotFetched."""
         if graph.is_literal(binding):
-            return graph.literal_text(binding.get("value"))
-        uri = str(binding.get("uri") or "")
-        kind = str(binding.get("jobInputType") or binding.get("job_input_type") or "")
+            return Value(graph.literal_text(binding.get("value")))
+        uri = str(binding.get("uri") or "").replace("${{name}}", name)
+        kind = kind_of(binding, declared)
+        if is_direct(binding):
+            return Value(uri, uri, kind)
+        if is_public(uri):
+            digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
+            path = fetch(uri, self._downloads / name / digest, is_folder=kind != FILE)
+            return Value(str(path), uri, kind)
         path = self._assets.resolve(uri, scope, "model" if kind.endswith("_model") else "data")
         if not path.exists():
             raise Unresolved(f"{uri} does not exist.")
-        return str(path)
+        return Value(str(path), uri, kind)
 
     def inputs(
-        self,
-        scope: str,
-        step: graph.Step,
-        parent: Mapping[str, str],
-        outputs: Mapping[tuple[str, str], str],
-    ) -> dict[str, str]:
+        self, scope: str, name: str, step: graph.Step, parent: Values, outputs: StepValues
+    ) -> dict[str, Value]:
         """Values of a step's inputs, defaults included; absent optional ones are left out.
 
-        `outputs`: (step, output) -> path. Raises StepFailed for an input without a value.
+        name: of the step's job; `outputs`: (step, output) -> its value. Raises StepFailed for an
+        input without a value.
         """
-        values: dict[str, str] = {}
+        values: dict[str, Value] = {}
+        declared = step.spec.get("inputs") or {}
         for key, binding in step.inputs.items():
-            text = self._bound(scope, binding, parent, outputs)
-            if text is not None:
-                values[key] = text
-        for key, declared in (step.spec.get("inputs") or {}).items():
-            default = declared.get("default")
+            spec = declared.get(key) or {}
+            value = self._bound(binding, parent, outputs)
+            if value is UNBOUND:
+                values[key] = self._own_input(scope, name, binding, spec)
+            elif isinstance(value, Value):
+                values[key] = as_declared(value, spec, binding)
+        for key, spec in declared.items():
+            default = (spec or {}).get("default")
             if key not in values and default is not None:
-                values[key] = graph.literal_text(default)
-            elif key not in values and not is_true(declared.get("optional")):
+                values[key] = Value(graph.literal_text(default))
+            elif key not in values and not is_true((spec or {}).get("optional")):
                 raise StepFailed(f"The input {key!r} has no value.")
         return values
 
     def _bound(
-        self,
-        scope: str,
-        binding: Mapping[str, Any],
-        parent: Mapping[str, str],
-        outputs: Mapping[tuple[str, str], str],
-    ) -> str | None:
-        """The value of a step's input; None when it is bound to an absent optional input."""
-        if not graph.is_literal(binding):
-            return self._own_input(scope, binding)
-        text = graph.literal_text(binding.get("value"))
-        whole = graph.PARENT_INPUT.fullmatch(text.strip())
-        if whole:
-            return parent.get(whole[1])
-        text = graph.PARENT_INPUT.sub(lambda match: parent[match[1]], text)
-        return graph.JOB_OUTPUT.sub(lambda match: outputs[(match[1], match[3])], text)
+        self, binding: Mapping[str, Any], parent: Values, outputs: StepValues
+    ) -> "Value | object | None":
+        """The value of a step's input that refers to another's; UNBOUND when it refers to none.
 
-    def make_outputs(self, scope: str, name: str, step: graph.Step) -> None:
-        """Make the places of a step's outputs, and keep them with the job, however it ends."""
-        specs = step.spec.get("outputs") or {}
-        store = self._store.get("datastore", scope, DEFAULT_DATASTORE) or {}
-        locations: Json = {}
-        for key in {**specs, **step.outputs}:
-            bound = step.outputs.get(key) or {}
-            spec = specs.get(key) or {}
-            kind = str(spec.get("type") or bound.get("jobOutputType") or "uri_folder")
-            blob = f"azureml/{name}/{key}"
-            path = self._blobs.path(store["container"], blob)
-            (path.parent if kind == "uri_file" else path).mkdir(parents=True, exist_ok=True)
-            locations[key] = {"container": store["container"], "path": blob}
-        self._documents.update(scope, name, output_locations=locations)
-
-    def register_outputs(self, scope: str, name: str, step: graph.Step) -> None:
-        """Outputs that ask for a name become assets."""
-        locations = self._documents.locations(scope, name)
-        for key, binding in step.outputs.items():
-            asset = binding.get("assetName") or binding.get("name")
-            if not asset or key not in locations:
-                continue
-            kind = str(binding.get("jobOutputType") or binding.get("job_output_type") or "")
-            is_model = kind.endswith("_model")
-            version = str(binding.get("assetVersion") or binding.get("version") or "1")
-            uri = f"azureml://jobs/{name}/outputs/{key}"
-            properties: Json = {"isArchived": False, "tags": {}, "properties": {}}
-            if is_model:
-                properties |= {"modelUri": uri, "modelType": kind, "flavors": {}}
-            else:
-                properties |= {"dataUri": uri, "dataType": kind or "uri_folder"}
-            self._assets.create(
-                Key("model" if is_model else "data", scope, asset, version), properties
-            )
-
-    def publish_outputs(self, scope: str, name: str, children: Mapping[str, graph.Step]) -> None:
-        """A pipeline's outputs are where the bound outputs of those of its steps are that ran.
-
-        `children`: the child jobs' names and steps.
+        None when it is bound to an optional input that is absent.
         """
-        published: Json = {}
-        for child, step in children.items():
-            locations = self._documents.locations(scope, child)
-            for key, binding in step.outputs.items():
-                match = graph.PARENT_OUTPUT.search(str(binding.get("value") or ""))
-                if match and key in locations:
-                    published[match[1]] = locations[key]
-        self._documents.update(scope, name, output_locations=published)
+        text = graph.address(binding).strip()
+        if whole := graph.PARENT_INPUT.fullmatch(text):
+            return parent.get(member(whole[1], parent))
+        if whole := graph.JOB_OUTPUT.fullmatch(text):
+            return look_up(outputs, (whole[1], whole[3]), text)
+        filled = fill(text, parent, outputs)
+        return UNBOUND if filled == text else Value(filled)
+
+    def variables(
+        self, given: Mapping[str, str], parent: Values, outputs: StepValues
+    ) -> dict[str, str]:
+        """A step's environment variables with what they name filled in. Raises StepFailed."""
+        return {key: fill(str(text), parent, outputs) for key, text in given.items()}
 
 
-def is_true(value: object) -> bool:
-    return str(value).lower() == "true"
+UNBOUND = object()
+
+
+def member(name: str, values: Values) -> str:
+    """The key of a placeholder: groups of inputs may be flattened or not (`group.lr`)."""
+    return name if name in values else name.rpartition(".")[2]
+
+
+def fill(text: str, parent: Values, outputs: StepValues) -> str:
+    """A text with the placeholders of the pipeline's inputs and steps filled."""
+    text = graph.PARENT_INPUT.sub(text_in(lambda match: parent.get(match[1]), text), text)
+    return graph.JOB_OUTPUT.sub(
+        text_in(lambda match: outputs.get((match[1], match[3])), text), text
+    )
+
+
+def look_up(outputs: StepValues, key: tuple[str, str], text: str) -> Value:
+    if key not in outputs:
+        raise StepFailed(f"{text} names an output that the step does not have.")
+    return outputs[key]
+
+
+def text_in(
+    find: Callable[[re.Match[str]], Value | None], whole: str
+) -> Callable[[re.Match[str]], str]:
+    """What a placeholder inside a longer text is replaced by."""
+
+    def replaced(match: re.Match[str]) -> str:
+        value = find(match)
+        if value is None:
+            raise StepFailed(f"{match[0]} in {whole!r} has no value.")
+        return value.text
+
+    return replaced
+
+
+def as_declared(value: Value, declared: Mapping[str, Any], binding: Mapping[str, Any]) -> Value:
+    """The same data as its user sees it: by its address in the mode `direct`."""
+    if not value.uri:
+        return value
+    kind = kind_of(binding, declared, {"type": value.kind})
+    return Value(value.uri if is_direct(binding) else value.text, value.uri, kind)
+
+
+def is_direct(binding: Mapping[str, Any]) -> bool:
+    return str(binding.get("mode") or "").lower() == "direct"

@@ -8,11 +8,17 @@ from typing import Any
 
 from taxiops.emulator.state.assets import Unresolved
 from taxiops.emulator.state.blobs import Blobs
+from taxiops.emulator.state.execution import LOG
 from taxiops.emulator.state.store import Store
+from taxiops.emulator.state.values import workspace_uri
 
 Json = dict[str, Any]
 KIND = "job"
 FINAL = frozenset({"Completed", "Failed", "Canceled"})
+ARTIFACT_DATASTORE = "workspaceartifactstore"
+# How `azureml://jobs/NAME/outputs/...` names the artifacts of a run.
+ARTIFACT_OUTPUTS = frozenset({"artifacts", "default"})
+PIPELINE_LOG = "logs/azureml/executionlogs.txt"
 
 
 class JobDocuments:
@@ -47,10 +53,16 @@ class JobDocuments:
             self._store.put(KIND, scope, name, document)
         return document
 
+    def amend(self, scope: str, name: str, **properties: object) -> Json:
+        """Change some of a job's properties. Raises Unresolved."""
+        with self._store.transaction():
+            present = (self.get(scope, name) or {}).get("properties", {})
+            return self.update(scope, name, properties={**present, **properties})
+
     def remove(self, scope: str, name: str) -> bool:
-        """Forget a job and its children; True if there was such a job."""
+        """Forget a job and all jobs below it; True if there was such a job."""
         for child in self.children(scope, name):
-            self._store.delete(KIND, scope, child["name"])
+            self.remove(scope, child["name"])
         return self._store.delete(KIND, scope, name)
 
     def fail_unfinished(self, reason: str) -> None:
@@ -65,11 +77,23 @@ class JobDocuments:
         return self._blobs.path(*self.output_blob(scope, job, output))
 
     def output_blob(self, scope: str, job: str, output: str) -> tuple[str, str]:
-        """(container, blob prefix) of an output. Raises Unresolved."""
+        """(container, blob prefix) of an output, or of the artifacts. Raises Unresolved."""
+        location = self.locations(scope, job).get(output)
+        if location is not None:
+            return location["container"], location["path"]
+        if output in ARTIFACT_OUTPUTS and self.get(scope, job) is not None:
+            return self.artifact_blob(scope, job)
+        raise Unresolved(f"The job {job} has no output {output!r}.")
+
+    def output_uri(self, scope: str, job: str, output: str, path: str = "") -> str:
+        """The address of an output, or of a path in it, in its datastore. Raises Unresolved."""
         location = self.locations(scope, job).get(output)
         if location is None:
-            raise Unresolved(f"The job {job} has no output {output!r}.")
-        return location["container"], location["path"]
+            _, prefix = self.output_blob(scope, job, output)
+            base = workspace_uri(scope, ARTIFACT_DATASTORE, f"{prefix}/")
+        else:
+            base = location["uri"]
+        return f"{base.rstrip('/')}/{path}" if path else base
 
     def output_paths(self, scope: str, job: str) -> dict[str, str]:
         return {
@@ -78,18 +102,31 @@ class JobDocuments:
         }
 
     def locations(self, scope: str, job: str) -> Mapping[str, Any]:
-        """Output -> {"container", "path"}, as far as the job has made them."""
+        """Output -> the document of its place (values.Place), as far as the job has made them."""
         found: Mapping[str, Any] = (self.get(scope, job) or {}).get("output_locations", {})
         return found
+
+    def artifact_blob(self, scope: str, run: str) -> tuple[str, str]:
+        """(container, blob prefix) of a run's artifacts, as Azure lays them out.
+
+        Raises Unresolved for a workspace that has no artifact store.
+        """
+        store = self._store.get("datastore", scope, ARTIFACT_DATASTORE)
+        if store is None:
+            raise Unresolved(f"The datastore {ARTIFACT_DATASTORE!r} was not found.")
+        return str(store["container"]), f"ExperimentRun/dcid.{run}"
+
+    def artifacts(self, scope: str, run: str) -> Path:
+        """The folder of a run's artifacts, its logs among them. Raises Unresolved."""
+        return self._blobs.path(*self.artifact_blob(scope, run))
 
     def logs(self, scope: str, name: str) -> dict[str, Path]:
         """Log names as the client filters them, and their files."""
         document = self.get(scope, name)
         if document is None:
             return {}
-        is_pipeline = document["properties"].get("jobType") == "Pipeline"
-        log = "logs/azureml/executionlogs.txt" if is_pipeline else "user_logs/std_log.txt"
-        path = self.folder / name / log
+        log = LOG if document["properties"].get("jobType") != "Pipeline" else PIPELINE_LOG
+        path = self.artifacts(scope, name) / log
         return {log: path} if path.exists() else {}
 
 

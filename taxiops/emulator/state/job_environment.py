@@ -74,15 +74,21 @@ class Surroundings:
             "no_proxy": proxies,
         }
 
-    def identity(self, secret: str) -> dict[str, str]:
-        """What an Azure ML compute with a managed identity sets.
+    def reach(self, scope: str, secret: str, experiment: str) -> dict[str, str]:
+        """With what a job signs in while it runs: its managed identity, and MLflow's tracking.
 
-        The protocol: azure-identity's azure_ml.py, msal's _obtain_token_on_machine_learning.
+        The protocol of the identity: azure-identity's azure_ml.py, msal's
+        _obtain_token_on_machine_learning. `scope`: the ARM id of the workspace; experiment: the
+        id of the job's. MLflow must not ask the internet anything.
         """
         return {
             "MSI_ENDPOINT": f"{self.arm}{IDENTITY_PATH}",
             "MSI_SECRET": secret,
             "DEFAULT_IDENTITY_CLIENT_ID": self.client_id,
+            "MLFLOW_TRACKING_URI": f"{self.arm}/mlflow/v1.0{scope}",
+            "MLFLOW_TRACKING_TOKEN": secret,
+            "MLFLOW_EXPERIMENT_ID": experiment,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
         }
 
 
@@ -123,4 +129,6 @@ def run_variables(scope: str, root: str, name: str, experiment: str) -> dict[str
         "AZUREML_ARM_RESOURCEGROUP": parts[4],
         "AZUREML_ARM_WORKSPACE_NAME": parts[-1],
         "AZUREML_EXPERIMENT_NAME": experiment,
+        "MLFLOW_RUN_ID": name,
+        "MLFLOW_EXPERIMENT_NAME": experiment,
     }

@@ -7,11 +7,16 @@ from typing import Any
 
 from taxiops.emulator.state.assets import Assets, Unresolved
 from taxiops.emulator.state.blobs import Blobs
+from taxiops.emulator.state.cancellation import Cancellation
 from taxiops.emulator.state.job_bindings import Bindings
+from taxiops.emulator.state.job_commands import Commands
 from taxiops.emulator.state.job_documents import FINAL, JobDocuments
 from taxiops.emulator.state.job_environment import JobSecrets, Surroundings
+from taxiops.emulator.state.job_outputs import Outputs
 from taxiops.emulator.state.job_running import Runner
+from taxiops.emulator.state.reuse import Reuse
 from taxiops.emulator.state.store import Store
+from taxiops.emulator.state.tracking import Tracking
 
 Json = dict[str, Any]
 
@@ -20,29 +25,37 @@ class Jobs(JobDocuments):
     """All jobs of all workspaces. `secrets`: those of the job processes that run now."""
 
     def __init__(
-        self, store: Store, blobs: Blobs, assets: Assets, folder: Path, surroundings: Surroundings
+        self,
+        store: Store,
+        blobs: Blobs,
+        assets: Assets,
+        folder: Path,
+        surroundings: Surroundings,
+        tracking: Tracking,
     ) -> None:
         super().__init__(store, blobs, folder)
         self.secrets = JobSecrets()
-        bindings = Bindings(store, blobs, assets, self)
-        self._runner = Runner(self, bindings, surroundings, self.secrets)
-        self._cancels: dict[tuple[str, str], threading.Event] = {}
+        bindings = Bindings(assets, folder / "downloads")
+        outputs = Outputs(store, blobs, assets, self)
+        commands = Commands(self, bindings, outputs, surroundings, self.secrets, tracking)
+        self._runner = Runner(self, bindings, outputs, commands, Reuse(store, self))
+        self._cancels: dict[tuple[str, str], Cancellation] = {}
         self._threads: list[threading.Thread] = []
         assets.job_output = self.output_path
 
     def create(self, scope: str, name: str, properties: Json) -> Json:
         """Store a job and start it. The store keeps it whatever happens to us."""
         document = self.add(scope, name, properties)
-        cancelled = self._cancels[(scope, name)] = threading.Event()
-        thread = threading.Thread(target=self._run, args=(scope, name, cancelled), daemon=True)
+        cancellation = self._cancels[(scope, name)] = Cancellation()
+        thread = threading.Thread(target=self._run, args=(scope, name, cancellation), daemon=True)
         self._threads.append(thread)
         thread.start()
         return document
 
-    def _run(self, scope: str, name: str, cancelled: threading.Event) -> None:
+    def _run(self, scope: str, name: str, cancellation: Cancellation) -> None:
         # A deleted job has no document for its end.
         with suppress(Unresolved):
-            self._runner.run(scope, name, cancelled)
+            self._runner.run(scope, name, cancellation)
         self._cancels.pop((scope, name), None)
 
     def cancel(self, scope: str, name: str) -> bool:
@@ -50,10 +63,10 @@ class Jobs(JobDocuments):
         document = self.get(scope, name)
         if document is None or document["status"] in FINAL:
             return False
-        event = self._cancels.get((scope, document.get("root") or name))
+        cancellation = self._cancels.get((scope, document.get("root") or name))
         self.update(scope, name, status="CancelRequested")
-        if event:
-            event.set()
+        if cancellation:
+            cancellation.set()
         return True
 
     def delete(self, scope: str, name: str) -> bool:
@@ -66,7 +79,7 @@ class Jobs(JobDocuments):
 
     def close(self) -> None:
         """Cancel everything, queued steps included, and wait for the processes to be gone."""
-        for event in list(self._cancels.values()):
-            event.set()
+        for cancellation in list(self._cancels.values()):
+            cancellation.set()
         for thread in self._threads:
             thread.join(timeout=15)

@@ -37,8 +37,12 @@ class Process:
         """Raises subprocess.TimeoutExpired."""
         return self._guard.wait(timeout_s)
 
-    def end(self) -> int:
-        """End the whole group: SIGTERM, then SIGKILL after the guard's grace; returns its code."""
+    def ask_to_end(self) -> None:
+        """Have the guard end the whole group: SIGTERM, then SIGKILL after its grace."""
         if self._guard.stdin and not self._guard.stdin.closed:
             self._guard.stdin.close()
+
+    def end(self) -> int:
+        """End the whole group and wait for it; returns its code."""
+        self.ask_to_end()
         return self._guard.wait()

@@ -2,11 +2,21 @@
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from taxiops.emulator.state.assets import Assets
+from taxiops.emulator.state.blobs import Blobs
+from taxiops.emulator.state.job_environment import Surroundings
+from taxiops.emulator.state.jobs import Jobs
+from taxiops.emulator.state.store import Store
+from taxiops.emulator.state.tracking import Tracking
+
+from .parts import SCOPE, Parts
 
 ASK = """
 import json, os, sys
@@ -155,3 +165,23 @@ def ended(emulator: Any, workspace: Any, tmp_path_factory: pytest.TempPathFactor
     job = workspace.jobs.create_or_update(load_job(write_sources(folder)))
     assert await_end(workspace, job.name) == "Failed"
     return Ended(workspace, job.name, folder)
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Iterator[Parts]:
+    store = Store(tmp_path / "emulator.db")
+    blobs = Blobs(tmp_path / "blobs", store, b"key", "https://127.0.0.1:1")
+    for name, container in (("blob", "workspace"), ("artifact", "artifacts")):
+        blobs.create_container(container)
+        store.put("datastore", SCOPE, f"workspace{name}store", {"container": container})
+    surroundings = Surroundings("https://127.0.0.1:2", "an-id", tmp_path / "bundle.pem")
+    assets = Assets(store, blobs)
+    jobs = Jobs(store, blobs, assets, tmp_path / "jobs", surroundings, Tracking(store))
+    yield Parts(jobs, assets, blobs)
+    jobs.close()
+    store.close()
+
+
+@pytest.fixture
+def jobs(parts: Parts) -> Jobs:
+    return parts.jobs

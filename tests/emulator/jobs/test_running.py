@@ -1,70 +1,18 @@
 """Steps and jobs under the control plane: environment, time limits, slots and their end."""
 
-import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from taxiops.emulator.state import graph
-from taxiops.emulator.state.assets import Assets, Key
-from taxiops.emulator.state.blobs import Blobs
+from taxiops.emulator.state.cancellation import Cancellation
 from taxiops.emulator.state.execution import StepRun, run_step
-from taxiops.emulator.state.job_environment import JobSecrets, Surroundings, ensure_bundle
-from taxiops.emulator.state.job_running import PARALLEL_STEPS
+from taxiops.emulator.state.job_commands import PARALLEL_STEPS
+from taxiops.emulator.state.job_environment import JobSecrets, ensure_bundle
 from taxiops.emulator.state.jobs import Jobs
-from taxiops.emulator.state.store import Store
 
-SCOPE = "/subscriptions/s/resourcegroups/g/providers/microsoft.machinelearningservices/workspaces/w"
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Jobs and the assets they use, behind no server."""
-
-    jobs: Jobs
-    assets: Assets
-
-    def put_component(self, name: str, spec: dict[str, Any]) -> str:
-        """Store a component; gives the id that a pipeline's node names."""
-        self.assets.create(Key("component", SCOPE, name, "1"), {"componentSpec": spec})
-        return f"{SCOPE}/components/{name}/versions/1"
-
-
-@pytest.fixture
-def parts(tmp_path: Path) -> Iterator[Parts]:
-    store = Store(tmp_path / "emulator.db")
-    blobs = Blobs(tmp_path / "blobs", store, b"key", "https://127.0.0.1:1")
-    blobs.create_container("workspace")
-    store.put("datastore", SCOPE, "workspaceblobstore", {"container": "workspace"})
-    surroundings = Surroundings("https://127.0.0.1:2", "an-id", tmp_path / "bundle.pem")
-    assets = Assets(store, blobs)
-    jobs = Jobs(store, blobs, assets, tmp_path / "jobs", surroundings)
-    yield Parts(jobs, assets)
-    jobs.close()
-    store.close()
-
-
-@pytest.fixture
-def jobs(parts: Parts) -> Jobs:
-    return parts.jobs
-
-
-def submit(jobs: Jobs, name: str, command: str, **more: Any) -> None:
-    jobs.create(SCOPE, name, {"jobType": "Command", "command": command, **more})
-
-
-def await_status(jobs: Jobs, name: str, *wanted: str) -> dict[str, Any]:
-    end = time.monotonic() + 60
-    while True:
-        document = jobs.get(SCOPE, name) or {}
-        if document.get("status") in wanted:
-            return document
-        assert time.monotonic() < end, document
-        time.sleep(0.02)
+from .parts import SCOPE, Parts, await_status, submit
 
 
 def test_a_step_sees_nothing_of_what_the_emulator_was_started_with(
@@ -81,8 +29,8 @@ def test_a_step_sees_nothing_of_what_the_emulator_was_started_with(
     )
     for name in leaks:
         monkeypatch.setenv(name, "do-not-tell")
-    run = StepRun("env", None, tmp_path, {"OWN": "told"}, None)
-    assert run_step(run, threading.Event()).status == "Completed"
+    run = StepRun("env", None, tmp_path / "wd", tmp_path, {"OWN": "told"})
+    assert run_step(run, Cancellation()).status == "Completed"
     shown = run.log.read_text()
     assert "OWN=told" in shown
     assert "do-not-tell" not in shown
@@ -125,7 +73,7 @@ def test_time_limits_may_have_fractions(duration: object, expected: float | None
 def test_a_command_that_failed_keeps_its_outputs(jobs: Jobs) -> None:
     outputs = {"out": {"jobOutputType": "uri_folder"}}
     submit(jobs, "failing", "echo half > ${{outputs.out}}/half.txt; exit 3", outputs=outputs)
-    assert "exit code 3" in await_status(jobs, "failing", "Failed")["error"]
+    assert "status code 3" in await_status(jobs, "failing", "Failed")["error"]
     assert (jobs.output_path(SCOPE, "failing", "out") / "half.txt").read_text() == "half\n"
 
 
@@ -138,7 +86,7 @@ def test_a_pipeline_in_a_failed_pipeline_publishes_what_its_steps_wrote(parts: P
     nested = parts.put_component("nested", {"type": "pipeline", "outputs": out, "jobs": inner})
     steps = {"outer": {"componentId": nested, "outputs": bound}}
     parts.jobs.create(SCOPE, "pipeline", {"jobType": "Pipeline", "jobs": steps})
-    assert "exit code 3" in await_status(parts.jobs, "pipeline", "Failed")["error"]
+    assert "status code 3" in await_status(parts.jobs, "pipeline", "Failed")["error"]
     assert (parts.jobs.output_path(SCOPE, "pipeline", "out") / "half.txt").read_text() == "half\n"
 
 
