@@ -34,6 +34,8 @@ DEFAULTS: dict[str, tuple[type, dict[str, Any]]] = {
 OTHER_VARIABLES = {
     "ACTIONS_ID_TOKEN_REQUEST_URL": "In a workflow with `id-token: write`: Azure is asked with "
     "GitHub's token when no client secret is set.",
+    "APPLICATIONINSIGHTS_CONNECTION_STRING": "Every command is sent as a trace to Application "
+    "Insights; needs `taxiops[telemetry]`.",
     "ARM_CLOUD_METADATA_URL": "Another Azure cloud, as the SDK reads it.",
     "DEFAULT_IDENTITY_CLIENT_ID": "Inside an Azure ML job: the managed identity to use.",
     "GITHUB_ACTIONS": "`true`: failures become `::error` annotations.",

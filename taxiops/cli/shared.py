@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter
 
     from taxiops.cli.console import Block, Console
+    from taxiops.cloud.telemetry import Recording
     from taxiops.config import Settings
 
 
@@ -166,8 +167,9 @@ def command(
 
     def register(body: Body) -> Body:
         def run(**values: Any) -> None:  # noqa: ANN401 - as typed by the options
+            context: typer.Context = values.pop("context")
             shared = {key: values.pop(key) for key in SHARED}
-            carry_out(body, values, shared, how)
+            carry_out(body, values, shared, how, context.command_path)
 
         own = list(inspect.signature(body).parameters.values())[1:]
         added = [
@@ -176,7 +178,11 @@ def command(
             )
             for key, (annotation, default) in SHARED.items()
         ]
-        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + added
+        named = inspect.Parameter(
+            "context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context
+        )
+        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+        parameters += [*added, named]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         run.__doc__ = body.__doc__
@@ -191,6 +197,7 @@ def carry_out(
     values: Mapping[str, Any],
     shared: Mapping[str, Any],
     how: How,
+    name: str,
 ) -> None:
     """Load the settings, run the body, write the outcome; raises typer.Exit when it is not 0."""
     from contextlib import nullcontext
@@ -212,9 +219,14 @@ def carry_out(
     redirected = nullcontext() if passes else stdout_kept_for_results()
     verbose = shared["verbose"]
     hushed = libraries_hushed(verbose=verbose)
-    with redirected, hushed, console.progress(plain=how.plain_progress or verbose) as progress:
-        session = Session(settings, progress, shared["json_wanted"], console.watching)
+    traced = traced_command(name, settings, console.note)
+    shown = console.progress(plain=how.plain_progress or verbose)
+    with redirected, hushed, traced as recording, shown as progress:
+        step = recording.following(progress) if recording else progress
+        session = Session(settings, step, shared["json_wanted"], console.watching)
         outcome = body(session, **values)
+        if recording and isinstance(outcome, Outcome):
+            recording.end(int(outcome.exit_code))
     if isinstance(outcome, Successor):
         become(outcome)
     end_with(console, outcome)
@@ -225,6 +237,24 @@ def end_with(console: "Console", outcome: Outcome) -> None:
     write_outcome(console, outcome)
     if outcome.exit_code:
         raise typer.Exit(int(outcome.exit_code))
+
+
+def traced_command(
+    name: str, settings: "Settings", tell: Callable[[str], None]
+) -> "AbstractContextManager[Recording | None]":
+    """The recording of the command, where a connection string asks for one."""
+    from contextlib import nullcontext
+
+    if not os.environ.get("APPLICATIONINSIGHTS_CONNECTION_STRING"):
+        return nullcontext()
+    from taxiops.cloud.telemetry import recorded
+
+    attributes = {
+        "cloud": settings.cloud,
+        "env": settings.env,
+        "run_id": os.environ.get("GITHUB_RUN_ID", ""),
+    }
+    return recorded(name, attributes, [settings.client_secret], tell)
 
 
 def become(successor: Successor) -> NoReturn:

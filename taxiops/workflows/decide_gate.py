@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from taxiops.cloud import telemetry
 from taxiops.config import Settings
 from taxiops.domain.comparison import Metric
 from taxiops.domain.evidence import digest_of_json
@@ -85,5 +86,12 @@ def decide_gate(
         created_at=now(),
     )
     write_document(settings.output / VERDICT, written.document())
+    telemetry.event(
+        "gate verdict",
+        passed=written.passed,
+        verdict=written.verdict,
+        overridden=overridden,
+        reasons=" ".join(written.reasons),
+    )
     following = "taxiops promote" if written.passed else "taxiops compare"
     return GateResult(written, following, comparison.metrics)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from taxiops.cloud import telemetry
 from taxiops.config import Settings
 from taxiops.errors import TaxiopsError
 from taxiops.workflows import record as records
@@ -102,6 +103,15 @@ class Ledger:
         events = record.events or self.former_events(record)
         written_record = self.write(replace(record, events=(*events, written)), after)
         self.publish({**self.history_event(line, record), **told})
+        telemetry.event(
+            f"rollout {event}",
+            environment=self.environment,
+            endpoint=self.endpoint,
+            slot=record.slot,
+            model_version=record.model.version,
+            before=records.shares_text(before),
+            after=records.shares_text(after),
+        )
         return written_record
 
     def history_event(self, line: Mapping[str, str], record: Record) -> dict[str, Any]:

@@ -186,6 +186,8 @@ def third_party(paths: Iterable[Path]) -> dict[str, set[str]]:
 
 def providers(module: str, distributions: list[str]) -> set[str]:
     """Of many that share a namespace, as azure's do, the ones whose name begins the module's."""
+    if module == "opentelemetry.trace":
+        return {"opentelemetry-api"}
     names = {re.sub(r"[-_.]+", "-", each).lower() for each in distributions}
     dashed = re.sub(r"[_.]", "-", module) + "-"
     return names if len(names) == 1 else {name for name in names if dashed.startswith(f"{name}-")}

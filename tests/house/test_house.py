@@ -137,7 +137,8 @@ def imported_names() -> set[str]:
 
 def test_every_imported_package_is_declared() -> None:
     """A package that comes along with another today may be gone tomorrow."""
-    requirements = (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["emulator"])
+    extras = PROJECT["optional-dependencies"]
+    requirements = (*PROJECT["dependencies"], *extras["emulator"], *extras["telemetry"])
     declared = {requirement_name(requirement) for requirement in requirements}
     packages = packages_distributions()
     missing = {}
@@ -147,7 +148,11 @@ def test_every_imported_package_is_declared() -> None:
             continue
         if top == "azure":
             second = name.split(".")[1]
-            whole = {"ai": "azure-ai-ml", "storage": "-".join(name.split(".")[:3])}
+            whole = {
+                "ai": "azure-ai-ml",
+                "storage": "-".join(name.split(".")[:3]),
+                "monitor": "-".join(name.split(".")),
+            }
             providers = {whole.get(second, f"azure-{second}")}
         else:
             providers = {provider.lower() for provider in packages[top]}

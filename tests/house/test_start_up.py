@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("azure", "pandas", "sklearn", "numpy", "matplotlib", "pyarrow")
+HEAVY = ("azure", "opentelemetry", "pandas", "sklearn", "numpy", "matplotlib", "pyarrow")
 # rich is for terminals; these must not need it elsewhere.
 SCRIPT = """
 import json, sys
