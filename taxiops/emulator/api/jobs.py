@@ -14,9 +14,10 @@ from taxiops.emulator.api.wire import (
 )
 from taxiops.emulator.api.workspaces import read_workspace
 from taxiops.emulator.context import Emulator
+from taxiops.emulator.state.graph import PARENT_INPUT
 
 routes = Routes()
-KINDS = frozenset({"Pipeline", "Command"})
+KINDS = frozenset({"Pipeline", "Command", "Sweep"})
 
 
 @routes.add("PUT", WORKSPACE + "/jobs/{name}")
@@ -58,7 +59,7 @@ def check_computes(emulator: Emulator, request: Request, properties: Json) -> No
     ]
     named += [node.get("computeId") for node in nodes.values()]
     for each in named:
-        name = str(each or "").rpartition("/")[2].removeprefix("azureml:")
+        name = compute_name(str(each or ""), properties)
         if (
             name
             and name.lower() != "serverless"
@@ -67,6 +68,14 @@ def check_computes(emulator: Emulator, request: Request, properties: Json) -> No
             raise AzureError(
                 400, "UserError", f"Compute with name '{name}' was not found in the workspace."
             )
+
+
+def compute_name(reference: str, properties: Json) -> str:
+    """The name in a reference, which may be one of the pipeline's own inputs."""
+    if match := PARENT_INPUT.fullmatch(reference.strip()):
+        given = (properties.get("inputs") or {}).get(match[1]) or {}
+        reference = str(given.get("value") or "")
+    return reference.rpartition("/")[2].removeprefix("azureml:")
 
 
 @routes.add("GET", WORKSPACE + "/jobs")

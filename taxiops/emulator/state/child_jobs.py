@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from taxiops.emulator.state import graph
+from taxiops.emulator.state.sweeps import sweep_of
 from taxiops.emulator.state.values import kind_of
 
 Json = dict[str, Any]
@@ -34,6 +35,8 @@ def child_properties(step: graph.Step, experiment: str) -> Json:
     }
     if step.kind == "pipeline":
         return {"jobType": "Pipeline", **shared}
+    if step.kind == "sweep":
+        return {**shared, **sweep_properties(node)}
     variables = {**(step.spec.get("environment_variables") or {}), **step.environment_variables}
     return {
         "jobType": "Command",
@@ -43,6 +46,27 @@ def child_properties(step: graph.Step, experiment: str) -> Json:
         "codeId": str(step.spec.get("code") or "").removeprefix("azureml:") or None,
         "environmentVariables": {str(key): str(value) for key, value in variables.items()},
         "limits": limits_of(node),
+    }
+
+
+def sweep_properties(node: Mapping[str, Any]) -> Json:
+    """A pipeline's sweep in the spelling of a sweep by itself."""
+    sweep = sweep_of(node)
+    space = {key: [each.kind, list(each.parameters.values())] for key, each in sweep.space.items()}
+    return {
+        "jobType": "Sweep",
+        "searchSpace": space,
+        "samplingAlgorithm": {"samplingAlgorithmType": sweep.algorithm.capitalize()},
+        "objective": {
+            "primaryMetric": sweep.metric,
+            "goal": "Maximize" if sweep.is_maximised else "Minimize",
+        },
+        "limits": {
+            "jobLimitsType": "Sweep",
+            "maxTotalTrials": sweep.most_trials,
+            "maxConcurrentTrials": sweep.concurrency,
+        },
+        "trial": {"command": "", "environmentId": ""},
     }
 
 

@@ -13,6 +13,7 @@ JOB_OUTPUT = re.compile(r"\$\{\{\s*parent\.jobs\.([\w-]+)\.(outputs|inputs)\.([\
 PARENT_INPUT = re.compile(r"\$\{\{\s*parent\.inputs\.([\w.-]+)\s*\}\}")
 PARENT_OUTPUT = re.compile(r"\$\{\{\s*parent\.outputs\.([\w.-]+)\s*\}\}")
 PLACEHOLDER = re.compile(r"\$\{\{\s*(inputs|outputs)\.([\w.-]+)\s*\}\}")
+SEARCHED = re.compile(r"\$\{\{\s*search_space\.([\w.-]+)\s*\}\}")
 OPTIONAL = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
 
 
@@ -39,7 +40,9 @@ class Step:
 
     @property
     def kind(self) -> str:
-        return str(self.spec.get("type", "command"))
+        """`sweep` for a node that tries its component, else the component's type."""
+        own = str(self.spec.get("type", "command"))
+        return "sweep" if self.node.get("type") == "sweep" else own
 
     @property
     def is_deterministic(self) -> bool:

@@ -32,12 +32,15 @@ class Bindings:
 
     def spec(self, scope: str, node: Json) -> Json:
         """The specification of a node's component. Raises StepFailed and Unresolved."""
-        component = str(node.get("componentId") or "")
+        component = str(node.get("componentId") or trial_of(node) or "")
         if not component:
             raise StepFailed(f"Steps of the kind {node.get('type')!r} are not emulated.")
         document = self._assets.document(component, scope, "component")
         spec = document["properties"]["componentSpec"]
-        return spec if isinstance(spec, dict) else json.loads(spec)
+        spec = spec if isinstance(spec, dict) else json.loads(spec)
+        searched = node.get("search_space") or {}
+        inputs = {**(spec.get("inputs") or {}), **dict.fromkeys(searched, OPEN_INPUT)}
+        return {**spec, "inputs": inputs}
 
     def code(self, scope: str, step: graph.Step) -> Path | None:
         code = step.spec.get("code")
@@ -115,6 +118,14 @@ class Bindings:
 
 
 UNBOUND = object()
+# What a sweep gives its trials needs no value before.
+OPEN_INPUT = {"optional": True}
+
+
+def trial_of(node: Json) -> str:
+    """The component that a sweep's trials are."""
+    trial = node.get("trial")
+    return str(trial.get("componentId") if isinstance(trial, Mapping) else trial or "")
 
 
 def member(name: str, values: Values) -> str:

@@ -1,18 +1,18 @@
-"""Runs submitted jobs to their end: commands and pipelines."""
+"""Runs submitted jobs to their end: commands, pipelines and sweeps."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from taxiops.emulator.state import graph
 from taxiops.emulator.state.cancellation import Cancellation
 from taxiops.emulator.state.execution import StepEnd
-from taxiops.emulator.state.job_bindings import Bindings
-from taxiops.emulator.state.job_commands import Commands, Run, ended
-from taxiops.emulator.state.job_documents import JobDocuments, now
-from taxiops.emulator.state.job_outputs import Outputs
-from taxiops.emulator.state.pipeline_running import Parts, PipelineRun
-from taxiops.emulator.state.reuse import Reuse
-from taxiops.emulator.state.values import Value
+from taxiops.emulator.state.job_commands import Run, ended
+from taxiops.emulator.state.job_documents import now
+from taxiops.emulator.state.job_parts import Parts
+from taxiops.emulator.state.pipeline_running import PipelineRun
+from taxiops.emulator.state.sweep_running import SweepRun
+from taxiops.emulator.state.values import Value, kind_of
 
 Json = dict[str, Any]
 
@@ -20,37 +20,53 @@ Json = dict[str, Any]
 class Runner:
     """Runs submitted jobs to their end."""
 
-    def __init__(
-        self,
-        documents: JobDocuments,
-        bindings: Bindings,
-        outputs: Outputs,
-        commands: Commands,
-        reuse: Reuse,
-    ) -> None:
-        self._documents, self._bindings, self._outputs = documents, bindings, outputs
-        self._commands = commands
-        self._parts = Parts(documents, bindings, outputs, commands, reuse)
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
 
     def run(self, scope: str, name: str, cancellation: Cancellation) -> None:
         """Run a stored job; how it ended goes into its document. Raises Unresolved when deleted."""
-        document = self._documents.update(scope, name, status="Running", started=now())
+        documents = self._parts.documents
+        document = documents.update(scope, name, status="Running", started=now())
         properties = document["properties"]
         experiment = str(properties.get("experimentName") or "Default")
         settings = graph.settings_of(properties)
         run = Run(scope, name, experiment, settings, cancellation)
         try:
-            inputs = self._bindings.own_inputs(scope, name, properties.get("inputs") or {})
-            if properties.get("jobType") == "Pipeline":
-                self._pipeline(run, name, properties, inputs)
-            else:
-                self._commands.run(run, name, graph.command_step(name, properties), inputs, {})
+            given = properties.get("inputs") or {}
+            inputs = self._parts.bindings.own_inputs(scope, name, given)
+            ACTS[str(properties.get("jobType"))](self._parts, run, properties, inputs)
             end = StepEnd("Completed")
         except Exception as error:
             end = ended(run, error)
-        self._documents.update(scope, name, status=end.status, error=end.message, ended=now())
+        documents.update(scope, name, status=end.status, error=end.message, ended=now())
 
-    def _pipeline(self, run: Run, name: str, properties: Json, inputs: Mapping[str, Value]) -> None:
-        outputs = properties.get("outputs") or {}
-        PipelineRun(self._parts, run, name, properties.get("jobs") or {}, inputs, outputs).run()
-        self._outputs.register(run.scope, name, outputs)
+
+def run_command(parts: Parts, run: Run, properties: Json, inputs: Mapping[str, Value]) -> None:
+    parts.commands.run(run, run.root, graph.command_step(run.root, properties), inputs, {})
+
+
+def run_pipeline(parts: Parts, run: Run, properties: Json, inputs: Mapping[str, Value]) -> None:
+    outputs = properties.get("outputs") or {}
+    PipelineRun(parts, run, run.root, properties.get("jobs") or {}, inputs, outputs).run()
+    parts.outputs.register(run.scope, run.root, outputs)
+
+
+def run_sweep(parts: Parts, run: Run, properties: Json, inputs: Mapping[str, Value]) -> None:
+    trial = {**(properties.get("trial") or {}), "outputs": properties.get("outputs")}
+    step = replace(graph.command_step(run.root, trial), outputs={})
+    step = replace(step, spec={**step.spec, "outputs": declared(properties)})
+    SweepRun(parts, run, run.root, step, properties, inputs).run({})
+    parts.outputs.register(run.scope, run.root, properties.get("outputs") or {})
+
+
+def declared(properties: Json) -> Json:
+    """The outputs of a sweep as those of a component that all trials have."""
+    outputs = properties.get("outputs") or {}
+    return {key: {"type": kind_of(each or {})} for key, each in outputs.items()}
+
+
+ACTS: dict[str, Callable[[Parts, Run, Json, Mapping[str, Value]], None]] = {
+    "Command": run_command,
+    "Pipeline": run_pipeline,
+    "Sweep": run_sweep,
+}

@@ -13,6 +13,7 @@ from taxiops.emulator.state.job_commands import Commands
 from taxiops.emulator.state.job_documents import FINAL, JobDocuments
 from taxiops.emulator.state.job_environment import JobSecrets, Surroundings
 from taxiops.emulator.state.job_outputs import Outputs
+from taxiops.emulator.state.job_parts import Parts
 from taxiops.emulator.state.job_running import Runner
 from taxiops.emulator.state.reuse import Reuse
 from taxiops.emulator.state.store import Store
@@ -38,7 +39,8 @@ class Jobs(JobDocuments):
         bindings = Bindings(assets, folder / "downloads")
         outputs = Outputs(store, blobs, assets, self)
         commands = Commands(self, bindings, outputs, surroundings, self.secrets, tracking)
-        self._runner = Runner(self, bindings, outputs, commands, Reuse(store, self))
+        parts = Parts(self, bindings, outputs, commands, Reuse(store, self), tracking)
+        self._runner = Runner(parts)
         self._cancels: dict[tuple[str, str], Cancellation] = {}
         self._threads: list[threading.Thread] = []
         assets.job_output = self.output_path

@@ -4,32 +4,22 @@ import threading
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from taxiops.emulator.state import graph
 from taxiops.emulator.state.child_jobs import child_properties, reused_properties
 from taxiops.emulator.state.execution import StepFailed
-from taxiops.emulator.state.job_bindings import Bindings
-from taxiops.emulator.state.job_commands import Commands, Run, ended
-from taxiops.emulator.state.job_documents import PIPELINE_LOG, JobDocuments, now
-from taxiops.emulator.state.job_outputs import Outputs, joined
-from taxiops.emulator.state.reuse import Reuse, key_of, own_interpreter
+from taxiops.emulator.state.job_commands import Run, ended
+from taxiops.emulator.state.job_documents import PIPELINE_LOG, now
+from taxiops.emulator.state.job_outputs import joined
+from taxiops.emulator.state.job_parts import Parts
+from taxiops.emulator.state.reuse import key_of, own_interpreter
+from taxiops.emulator.state.sweep_running import SweepRun
 from taxiops.emulator.state.values import Value
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What running a pipeline needs."""
-
-    documents: JobDocuments
-    bindings: Bindings
-    outputs: Outputs
-    commands: Commands
-    reuse: Reuse
 
 
 class PipelineRun:
@@ -129,6 +119,10 @@ class PipelineRun:
         if step.kind == "pipeline":
             nodes = step.spec.get("jobs") or {}
             made = PipelineRun(self._parts, run, child, nodes, values, asked).run()
+            self._parts.outputs.register(scope, child, step.outputs)
+            return made
+        if step.kind == "sweep":
+            made = SweepRun(self._parts, run, child, step, step.node, values).run(asked)
             self._parts.outputs.register(scope, child, step.outputs)
             return made
         key = key_of(step, values, asked, own_interpreter())
