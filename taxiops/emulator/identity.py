@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,15 @@ import jwt
 from taxiops.emulator.tls import write_private
 
 TOKEN_VALID_S = 3600
+# What tokens for the control and data planes are made for, beside the emulator's own address.
+CONTROL_AUDIENCES = frozenset(
+    {
+        "https://management.azure.com",
+        "https://management.core.windows.net",
+        "https://ml.azure.com",
+    }
+)
+STORAGE_AUDIENCES = frozenset({"https://storage.azure.com"})
 
 
 @dataclass(frozen=True)
@@ -67,15 +76,45 @@ def issue_token(identity: Identity, audience: str, issuer: str, now: float) -> s
 
 def token_claims(identity: Identity, header: str) -> Mapping[str, Any] | None:
     """The claims of an Authorization header's bearer token; None when it is not ours or expired."""
-    scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer":
-        return None
     try:
-        return jwt.decode(
-            token.strip(), identity.key, algorithms=["HS256"], options={"verify_aud": False}
-        )
+        return decoded(identity, header)
     except jwt.InvalidTokenError:
         return None
+
+
+def decoded(identity: Identity, header: str) -> Mapping[str, Any]:
+    """The claims of an Authorization header's bearer token. Raises jwt.InvalidTokenError."""
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer":
+        raise jwt.InvalidTokenError("The header is no bearer token.")
+    return jwt.decode(
+        token.strip(),
+        identity.key,
+        algorithms=["HS256"],
+        options={"verify_aud": False, "require": ["exp", "aud"]},
+    )
+
+
+def refused_token(identity: Identity, header: str, audiences: Collection[str]) -> tuple[str, str]:
+    """(code, message) of why a bearer token does not do, as the resource manager tells it.
+
+    Both are empty for a token that does. audiences: without a trailing slash.
+    """
+    if not header:
+        return "AuthenticationFailed", "The 'Authorization' header is missing."
+    try:
+        claims = decoded(identity, header)
+    except jwt.ExpiredSignatureError:
+        return "ExpiredAuthenticationToken", "The access token has expired."
+    except jwt.InvalidTokenError:
+        return "InvalidAuthenticationToken", "The access token is invalid or not of this tenant."
+    given = str(claims["aud"]).rstrip("/").lower()
+    if given not in audiences:
+        return (
+            "InvalidAuthenticationTokenAudience",
+            f"The access token was obtained for {given!r}, which is another audience.",
+        )
+    return "", ""
 
 
 def signature(key: bytes, *parts: str) -> str:

@@ -8,10 +8,12 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from taxiops.emulator.api import (
+    api_versions,
     assets,
     blob_leases,
     computes,
     control,
+    datastores,
     deployments,
     endpoints,
     faults,
@@ -25,13 +27,15 @@ from taxiops.emulator.api import (
     quota,
     registries,
     run_history,
+    validation,
     workspaces,
 )
 from taxiops.emulator.api.blobs import serve_blobs
 from taxiops.emulator.api.wire import AzureError, Json, Request, Response, Route
 from taxiops.emulator.context import Emulator
-from taxiops.emulator.identity import token_claims
+from taxiops.emulator.identity import CONTROL_AUDIENCES, refused_token
 from taxiops.emulator.state.assets import Unresolved
+from taxiops.emulator.state.blobs import BadName
 
 MOST_ARM_BYTES = 16 * 1024 * 1024
 MOST_BLOB_BYTES = 512 * 1024 * 1024
@@ -43,12 +47,14 @@ MODULES = (
     faults,
     identity,
     workspaces,
+    datastores,
     computes,
     permissions,
     quota,
     operations,
     assets,
     registries,
+    validation,
     jobs,
     run_history,
     mlflow_runs,
@@ -134,25 +140,30 @@ def answer(emulator: Emulator, request: Request) -> Response:
     """Route one request of the control and data planes. Never raises."""
     try:
         route, parameters = find_route(request)
-        if (
-            not route.is_anonymous
-            and token_claims(emulator.identity, request.headers.get("authorization", "")) is None
-        ):
-            raise AzureError(
-                401,
-                "InvalidAuthenticationToken",
-                "The access token is missing, expired or not from this tenant.",
-                headers={"www-authenticate": 'Bearer error="invalid_token"'},
-            )
-        return faults.routed(emulator, route, request, parameters)
+        if not route.is_anonymous:
+            authenticate(emulator, request)
+        answered = faults.routed(emulator, route, request, parameters)
+        return api_versions.warned(route, request, answered)
     except AzureError as error:
         return error_response(error)
+    except BadName as error:
+        return error_response(AzureError(400, "BadRequest", f"No such {error}."))
     except Unresolved as error:
         return error_response(AzureError(404, "ResourceNotFound", str(error)))
     except Exception:
         logger.exception("%s %s", request.method, request.path)
         message = "The emulator failed; see its log: taxiops emulator logs."
         return error_response(AzureError(500, "InternalServerError", message))
+
+
+def authenticate(emulator: Emulator, request: Request) -> None:
+    """Raises AzureError 401 without a token for the control plane."""
+    header = request.headers.get("authorization", "")
+    audiences = {*CONTROL_AUDIENCES, emulator.addresses.arm}
+    code, message = refused_token(emulator.identity, header, audiences)
+    if code:
+        challenge = {"www-authenticate": 'Bearer error="invalid_token"'}
+        raise AzureError(401, code, message, headers=challenge)
 
 
 def find_route(request: Request) -> tuple[Route, Mapping[str, str]]:

@@ -11,7 +11,8 @@ from taxiops.emulator.api.blob_leases import lease, lease_headers, require_lease
 from taxiops.emulator.api.faults import DROPPED, struck
 from taxiops.emulator.api.wire import Request, Response
 from taxiops.emulator.context import Emulator
-from taxiops.emulator.state.blobs import ACCOUNT_SUFFIX, BadName, Blob
+from taxiops.emulator.identity import STORAGE_AUDIENCES, refused_token
+from taxiops.emulator.state.blobs import ACCOUNT_SUFFIXES, BadName, Blob
 from taxiops.emulator.state.faults import REFUSALS, Fault
 from taxiops.emulator.state.leases import LeaseError
 
@@ -74,7 +75,7 @@ def failure(error: BlobError, method: str) -> Response:
 def split(path: str) -> tuple[str, str]:
     """(container, blob) of `/account.blob.local/container/blob` or `/container/blob`."""
     parts = path.lstrip("/").split("/")
-    if parts[0].endswith(ACCOUNT_SUFFIX):
+    if parts[0].endswith(ACCOUNT_SUFFIXES):
         parts = parts[1:]
     if not parts or not parts[0]:
         raise BlobError(400, "InvalidUri", "The request names no container.")
@@ -117,6 +118,13 @@ def dispatch(emulator: Emulator, request: Request, container: str, blob: str) ->
 
 
 def authorise(emulator: Emulator, request: Request, container: str, permission: str) -> None:
+    """A signature that grants it, or a token for the storage. Raises BlobError 401 and 403."""
+    header = request.headers.get("authorization", "")
+    if header and not request.query.get("sig"):
+        code, message = refused_token(emulator.identity, header, STORAGE_AUDIENCES)
+        if code:
+            raise BlobError(401, "InvalidAuthenticationInfo", message)
+        return
     if not emulator.blobs.may(request.query, container, permission):
         raise BlobError(
             403,

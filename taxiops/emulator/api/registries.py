@@ -2,12 +2,14 @@
 
 import shutil
 import uuid
+from collections.abc import Callable
 
 from taxiops.emulator.api import versions
-from taxiops.emulator.api.assets import prepared, upsert
 from taxiops.emulator.api.operations import accepted
 from taxiops.emulator.api.wire import (
     REGISTRY,
+    AzureError,
+    Handler,
     Json,
     Request,
     Response,
@@ -17,19 +19,30 @@ from taxiops.emulator.api.wire import (
     not_found,
 )
 from taxiops.emulator.context import Emulator
-from taxiops.emulator.state.assets import KINDS, URI_KEY, AlreadyExists, Key
+from taxiops.emulator.state import curated
+from taxiops.emulator.state.asset_rules import misnamed
+from taxiops.emulator.state.assets import AlreadyExists, Key, Unresolved
+from taxiops.emulator.state.references import URI_KEY
 
 routes = Routes()
 ARM_REGISTRY = REGISTRY.removeprefix("/mferp/managementfrontend")
 ASSET = "/{kind}"
+# What of a shared asset goes with it.
+SHARED = {
+    "model": frozenset({"modelUri", "flavors", "modelType", "description"}),
+    "data": frozenset({"dataUri", "dataType", "description"}),
+    "environment": frozenset({"image", "condaFile", "build", "osType", "description"}),
+}
 
 
 def read_registry(emulator: Emulator, name: str) -> Json:
-    """The stored registry of that name. Raises AzureError 404."""
+    """The stored registry of that name, Microsoft's public one included. Raises AzureError 404."""
+    if name.lower() == curated.REGISTRY:
+        return curated.STORED
     for stored in emulator.store.all("registry"):
         if stored["name"].lower() == name.lower():
             return stored
-    raise not_found(f"Registry '{name}' was not found.")
+    raise not_found(f"Registry {name[:80]!r} was not found.")
 
 
 @routes.add("GET", "/registrymanagement/v1.0/registries/{registry}/discovery")
@@ -65,16 +78,42 @@ def get(emulator: Emulator, request: Request) -> Response:
     return Response(body=body)
 
 
-def scope_of(emulator: Emulator, request: Request) -> tuple[str, str]:
-    """(key of the registry's assets, what their ids begin with)."""
+def home_of(emulator: Emulator, request: Request) -> versions.Home:
+    """Raises AzureError 404 for a registry, or for a part of Microsoft's, that there is not."""
     stored = read_registry(emulator, request.params["registry"])
-    return stored["scope"], f"azureml://registries/{stored['name']}"
+    kind = request.params.get("kind", "environments").lower()
+    if stored["name"] == curated.REGISTRY and kind != "environments":
+        raise not_found(
+            f"Of Microsoft's registry {curated.REGISTRY!r} the emulator has the curated "
+            f"environments, not its {kind[:40]}: register your own, or use Azure.",
+            "RegistryAssetNotEmulated",
+        )
+    return versions.Home(stored["scope"], f"azureml://registries/{stored['name']}", "registries")
+
+
+def writable_home(emulator: Emulator, request: Request) -> versions.Home:
+    """Raises AzureError 403 for Microsoft's registry."""
+    home = home_of(emulator, request)
+    if home.scope == curated.SCOPE:
+        raise AzureError(403, "Forbidden", f"The registry {curated.REGISTRY!r} is read only.")
+    return home
+
+
+def add(method: str, template: str) -> Callable[[Handler], Handler]:
+    """Register a handler on the registry's own data plane and on ARM."""
+
+    def register(handler: Handler) -> Handler:
+        for base in (REGISTRY, ARM_REGISTRY):
+            routes.add(method, base + ASSET + template)(handler)
+        return handler
+
+    return register
 
 
 @routes.add("PUT", REGISTRY + "/tempdatarefs/{name}/versions/{version}")
 def temporary_reference(emulator: Emulator, request: Request) -> Response:
     """Where to upload a new version: a container of its own."""
-    scope_of(emulator, request)
+    writable_home(emulator, request)
     container = f"reg-{uuid.uuid4()}"
     emulator.blobs.create_container(container)
     sas = emulator.blobs.sas_url(container, permissions="rwdlc")
@@ -84,19 +123,16 @@ def temporary_reference(emulator: Emulator, request: Request) -> Response:
 @routes.add("POST", REGISTRY + "/datarefs/{name}/versions/{version}")
 def data_reference(emulator: Emulator, request: Request) -> Response:
     """A signed URL to read what a version's own URI points to."""
-    scope, _ = scope_of(emulator, request)
+    scope = home_of(emulator, request).scope
     uri = str(request.json().get("blobUri", ""))
     located = emulator.blobs.locate(uri)
     name, version = request.params["name"], request.params["version"]
-    kinds = ("model", "data", "environment", "component", "code")
-    found = (emulator.assets.get(kind, scope, name, version) for kind in kinds)
-    uris = {
-        document["properties"].get(URI_KEY.get(kind, ""))
-        for kind, document in zip(kinds, found, strict=True)
-        if document
-    }
-    if located is None or uri not in uris:
-        raise not_found(f"{name}:{version} has no content at that address.")
+    found = (
+        (key, emulator.assets.get(kind, scope, name, version)) for kind, key in URI_KEY.items()
+    )
+    uris = {document["properties"].get(key) for key, document in found if document}
+    if located is None or not uris & {uri, emulator.blobs.lasting(uri)}:
+        raise not_found(f"{name[:255]}:{version[:80]} has no content at that address.")
     return Response(body=reference(uri, emulator.blobs.sas_url(located[0])))
 
 
@@ -111,89 +147,50 @@ def reference(uri: str, sas: str) -> Json:
     }
 
 
-@routes.add("GET", REGISTRY + ASSET)
+@add("GET", "")
 def list_containers(emulator: Emulator, request: Request) -> Response:
-    scope, scope_id = scope_of(emulator, request)
-    kind = known_kind(request)
-    found = [
-        emulator.assets.container(kind, scope, name) for name in emulator.assets.names(kind, scope)
-    ]
-    keep = versions.shown(request)
-    rows = [
-        versions.container_rest(scope_id, request.params["kind"], each)
-        for each in found
-        if each and keep(each)
-    ]
-    return versions.page(emulator, request, rows)
+    return versions.list_containers(emulator, request, home_of(emulator, request))
 
 
-def known_kind(request: Request) -> str:
-    if request.params["kind"].lower() not in KINDS:
-        raise not_found(f"No assets of the kind {request.params['kind']!r}.")
-    return versions.kind_of(request)
-
-
-@routes.add("GET", REGISTRY + ASSET + "/{name}")
+@add("GET", "/{name}")
 def get_container(emulator: Emulator, request: Request) -> Response:
-    scope, scope_id = scope_of(emulator, request)
-    found = emulator.assets.container(known_kind(request), scope, request.params["name"])
-    if found is None:
-        raise not_found(f"{request.params['kind']} {request.params['name']} was not found.")
-    return Response(body=versions.container_rest(scope_id, request.params["kind"], found))
+    return versions.get_container(emulator, request, home_of(emulator, request))
 
 
-@routes.add("PUT", REGISTRY + ASSET + "/{name}")
+@add("PUT", "/{name}")
 def put_container(emulator: Emulator, request: Request) -> Response:
-    scope, scope_id = scope_of(emulator, request)
-    kind, name = known_kind(request), request.params["name"]
-    properties = request.json().get("properties") or {}
-    kept = {k: v for k, v in properties.items() if k not in {"latestVersion", "nextVersion"}}
-    emulator.assets.put_container(kind, scope, name, kept)
-    found = emulator.assets.container(kind, scope, name) or {}
-    return Response(body=versions.container_rest(scope_id, request.params["kind"], found))
+    return versions.put_container(emulator, request, writable_home(emulator, request))
 
 
-@routes.add("GET", REGISTRY + ASSET + "/{name}/versions")
+@add("DELETE", "/{name}")
+def delete_container(emulator: Emulator, request: Request) -> Response:
+    home = writable_home(emulator, request)
+    return deleted(emulator, versions.delete_container(emulator, request, home))
+
+
+@add("GET", "/{name}/versions")
 def list_versions(emulator: Emulator, request: Request) -> Response:
-    """An unknown name is an empty list, not a 404: the client creates and shares by that."""
-    scope, scope_id = scope_of(emulator, request)
-    keep = versions.shown(request)
-    documents = emulator.assets.versions(known_kind(request), scope, request.params["name"])
-    ordered = versions.sorted_versions(request, [each for each in documents if keep(each)])
-    rows = [versions.rest(scope_id, request.params["kind"], each) for each in ordered]
-    return versions.page(emulator, request, rows)
+    return versions.list_versions(emulator, request, home_of(emulator, request))
 
 
-@routes.add("GET", REGISTRY + ASSET + "/{name}/versions/{version}")
+@add("GET", "/{name}/versions/{version}")
 def get_version(emulator: Emulator, request: Request) -> Response:
-    scope, scope_id = scope_of(emulator, request)
-    known_kind(request)
-    document = versions.read_version(emulator, request, scope)
-    return Response(body=versions.rest(scope_id, request.params["kind"], document))
+    return versions.get_version(emulator, request, home_of(emulator, request))
 
 
-@routes.add("PUT", REGISTRY + ASSET + "/{name}/versions/{version}")
+@add("PUT", "/{name}/versions/{version}")
 def put_version(emulator: Emulator, request: Request) -> Response:
-    scope, scope_id = scope_of(emulator, request)
-    known_kind(request)
-    key = versions.key_of(request, scope)
-    properties = request.json().get("properties")
-    if not isinstance(properties, dict):
-        raise bad_request("The body has no properties.")
-    uri = URI_KEY.get(key.kind)
-    if uri and isinstance(properties.get(uri), str):
-        properties = {**properties, uri: properties[uri].partition("?")[0]}
-    document, created = upsert(emulator, key, prepared(key.kind, properties))
-    body = versions.rest(scope_id, request.params["kind"], document)
-    return Response(201 if created else 200, body)
+    return versions.put_version(emulator, request, writable_home(emulator, request))
 
 
-@routes.add("DELETE", REGISTRY + ASSET + "/{name}/versions/{version}")
-@routes.add("DELETE", ARM_REGISTRY + ASSET + "/{name}/versions/{version}")
+@add("DELETE", "/{name}/versions/{version}")
 def delete_version(emulator: Emulator, request: Request) -> Response:
-    scope, _ = scope_of(emulator, request)
-    known_kind(request)
-    if not emulator.assets.delete(versions.key_of(request, scope)):
+    home = writable_home(emulator, request)
+    return deleted(emulator, emulator.assets.delete(versions.key_of(request, home.scope)))
+
+
+def deleted(emulator: Emulator, was_there: bool) -> Response:
+    if not was_there:
         return Response(204)
     operation = emulator.operations.start()
     emulator.operations.succeed(operation)
@@ -202,29 +199,53 @@ def delete_version(emulator: Emulator, request: Request) -> Response:
 
 @routes.add("POST", REGISTRY + "/import")
 def import_asset(emulator: Emulator, request: Request) -> Response:
-    """Copy a workspace model's bytes; its tags stay behind, as the request carries none."""
-    scope, _ = scope_of(emulator, request)
+    """Copy a workspace's asset, bytes included; tags stay behind, as the request carries none."""
+    scope = writable_home(emulator, request).scope
     properties = request.json().get("properties") or {}
     source = emulator.assets.find(str(properties.get("sourceAssetId", "")), scope, "model")
+    if source.kind not in SHARED:
+        raise bad_request(
+            f"A {source.kind} cannot be shared, as it refers to what its workspace holds; "
+            "create it in the registry."
+        )
     name = str(properties.get("destinationName") or source.name)
     version = str(properties.get("destinationVersion") or source.version)
+    if problem := misnamed(name, version):
+        raise bad_request(problem, "ValidationError")
     document = emulator.assets.get(source.kind, source.scope, source.name, source.version) or {}
-    container = f"reg-{uuid.uuid4()}"
-    emulator.blobs.create_container(container)
-    path = emulator.assets.resolve(document["properties"][URI_KEY[source.kind]], source.scope)
-    target = emulator.blobs.path(container, path.name)
-    if path.is_dir():
-        shutil.copytree(path, target)
-    else:
-        shutil.copy2(path, target)
-    copied = {"flavors", "modelType", "dataType", "description"}
-    kept = {k: v for k, v in document["properties"].items() if k in copied}
-    kept[URI_KEY[source.kind]] = emulator.blobs.url(container, path.name)
-    kept |= {"tags": {}, "properties": {}, "isArchived": False, "isAnonymous": False}
+    kept = {k: v for k, v in document["properties"].items() if k in SHARED[source.kind]}
     try:
-        emulator.assets.create(Key(source.kind, scope, name, version), kept)
+        emulator.assets.create(
+            Key(source.kind, scope, name, version), copied(emulator, source, kept)
+        )
     except AlreadyExists as error:
         raise conflict(f"{source.kind} {name}:{version} already exists in the registry.") from error
     operation = emulator.operations.start()
     emulator.operations.succeed(operation)
     return accepted(emulator, operation)
+
+
+def copied(emulator: Emulator, source: Key, properties: Json) -> Json:
+    """The properties with the content they point to in a container of the registry's."""
+    if key := URI_KEY.get(source.kind):
+        return {**properties, key: copied_content(emulator, str(properties[key]), source)}
+    build = properties.get("build")
+    if not isinstance(build, dict):
+        return properties
+    uri = copied_content(emulator, str(build["contextUri"]), source)
+    return {**properties, "build": {**build, "contextUri": uri}}
+
+
+def copied_content(emulator: Emulator, uri: str, source: Key) -> str:
+    """The address of a copy of what is there. Raises Unresolved when nothing is."""
+    path = emulator.assets.resolve(uri, source.scope)
+    if not path.exists():
+        raise Unresolved(f"{source.name}:{source.version} has no content at {uri}.")
+    container = f"reg-{uuid.uuid4()}"
+    emulator.blobs.create_container(container)
+    target = emulator.blobs.path(container, path.name)
+    if path.is_dir():
+        shutil.copytree(path, target)
+    else:
+        shutil.copy2(path, target)
+    return emulator.blobs.url(container, path.name)

@@ -17,7 +17,12 @@ from taxiops.emulator.state.store import Store
 SAS_VALID_S = 24 * 3600
 STAGING = ".staging"
 LEASE = "blob-lease"
-ACCOUNT_SUFFIX = ".blob.local"
+# How the SDK's two ways of naming an account end; the second only in addresses of code.
+ACCOUNT_SUFFIXES = (".blob.local", ".blob.core.windows.net")
+# What our addresses are stored as: without the port, which may be another after a restart.
+LASTING = "emulator-blob:/"
+# The containers of one workspace begin alike; see `Blobs.account_sas`.
+ACCOUNT_LETTERS = 40
 
 
 class BadName(ValueError):
@@ -168,9 +173,23 @@ class Blobs:
                     count += 1
         return count
 
-    def url(self, container: str, blob: str = "") -> str:
-        """Root-style URL without authorisation."""
-        return f"{self.base_url}/{container}/{quote(blob)}".rstrip("/")
+    def url(self, container: str, blob: str = "", account: str = "") -> str:
+        """URL without authorisation: in root style, or in that of a named storage account."""
+        base = f"{self.base_url}/{account}{ACCOUNT_SUFFIXES[1]}" if account else self.base_url
+        return f"{base}/{container}/{quote(blob)}" if blob else f"{base}/{container}"
+
+    def lasting(self, url: str) -> str:
+        """One of our URLs in the form that outlives the port; others as they are."""
+        found = self.locate(url)
+        return f"{LASTING}{found[0]}/{quote(found[1])}" if found else url
+
+    def present(self, uri: str, account: str = "") -> str:
+        """A lasting URI as a URL of today; others as they are."""
+        found = self.locate(uri) if uri.startswith(LASTING) else None
+        if found is None:
+            return uri
+        url = self.url(*found, account)
+        return f"{url}/" if uri.endswith("/") and not found[1] else url
 
     def sas(self, container: str, permissions: str = "rl") -> str:
         """A shared access signature for a container, as a query string."""
@@ -178,21 +197,37 @@ class Blobs:
         sign = signature(self._key, container, permissions, expiry)
         return f"sv=2024-11-04&sr=c&sp={permissions}&se={expiry}&sig={sign}"
 
+    def account_sas(self, container: str, permissions: str) -> str:
+        """A signature for all containers that begin as this one: those of its workspace."""
+        expiry = str(int(time.time()) + SAS_VALID_S)
+        sign = signature(self._key, account_of(container), permissions, expiry)
+        return f"sv=2024-11-04&ss=b&srt=sco&sp={permissions}&se={expiry}&sig={sign}"
+
     def sas_url(self, container: str, blob: str = "", permissions: str = "rl") -> str:
         return f"{self.url(container, blob)}?{self.sas(container, permissions)}"
 
     def may(self, query: Mapping[str, str], container: str, permission: str) -> bool:
         """Whether a request's SAS is ours, unexpired and grants the permission letter."""
         permissions, expiry = query.get("sp", ""), query.get("se", "")
-        expected = signature(self._key, container, permissions, expiry)
+        signed = account_of(container) if query.get("ss") else container
+        expected = signature(self._key, signed, permissions, expiry)
         fresh = expiry.isdecimal() and int(expiry) > time.time()
         return same(query.get("sig", ""), expected) and fresh and permission in permissions
 
     def locate(self, url: str) -> tuple[str, str] | None:
         """(container, blob) of one of our blob URLs; None when it is somebody else's."""
-        if not url.startswith(self.base_url + "/"):
+        if url.startswith(LASTING):
+            path = unquote(url[len(LASTING) :])
+        elif url.startswith(self.base_url + "/"):
+            path = unquote(urlsplit(url).path).lstrip("/")
+        else:
             return None
-        parts = unquote(urlsplit(url).path).lstrip("/").split("/")
-        if parts and parts[0].endswith(ACCOUNT_SUFFIX):
+        parts = path.split("/")
+        if parts[0].endswith(ACCOUNT_SUFFIXES):
             parts = parts[1:]
         return (parts[0], "/".join(parts[1:])) if parts and parts[0] else None
+
+
+def account_of(container: str) -> str:
+    """What an account's signature is over; no container can be named so."""
+    return f"account:{container[:ACCOUNT_LETTERS]}"

@@ -89,8 +89,8 @@ class Outputs:
                 )
             store, path = match["datastore"], match["path"].rstrip("/")
         stored = self._store.get("datastore", scope, store.lower())
-        if stored is None:
-            raise Unresolved(f"The datastore {store!r} was not found.")
+        if stored is None or not stored.get("container"):
+            raise Unresolved(f"The emulator has no datastore {store!r}.")
         mode = str(binding.get("mode") or "ReadWriteMount")
         return Place(str(stored["container"]), path, kind, uri, mode)
 

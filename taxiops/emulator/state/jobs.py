@@ -43,7 +43,7 @@ class Jobs(JobDocuments):
         self._runner = Runner(parts)
         self._cancels: dict[tuple[str, str], Cancellation] = {}
         self._threads: list[threading.Thread] = []
-        assets.job_output = self.output_path
+        assets.job_output, assets.job_uri = self.output_blob, self.output_uri
 
     def create(self, scope: str, name: str, properties: Json) -> Json:
         """Store a job and start it. The store keeps it whatever happens to us."""

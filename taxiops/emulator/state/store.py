@@ -17,8 +17,10 @@ CREATE TABLE IF NOT EXISTS documents (
     PRIMARY KEY (kind, scope, name, version)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS documents_by_sequence ON documents (kind, scope, sequence);
+CREATE INDEX IF NOT EXISTS versions_by_sequence ON documents (kind, scope, name, sequence);
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
+CHUNK = 200
 
 
 class AlreadyExists(Exception):
@@ -113,6 +115,43 @@ class Store:
     def all(self, kind: str, scope: str | None = None, name: str | None = None) -> list[Json]:
         """Documents of a kind, oldest first; of one scope and one name where given."""
         return [json.loads(body) for *_, body in self._rows(kind, scope, name)]
+
+    def scan(
+        self,
+        kind: str,
+        scope: str,
+        name: str,
+        *,
+        newest_first: bool = False,
+        after: int | None = None,
+    ) -> Iterator[tuple[int, Json]]:
+        """(place in the order of creation, document) of each version of a name, read in chunks.
+
+        after: go on behind this place, so that a list can be given in pages.
+        """
+        sign, order = ("<", "DESC") if newest_first else (">", "ASC")
+        query = (
+            "SELECT sequence, body FROM documents WHERE kind=? AND scope=? AND name=? "
+            f"AND sequence {sign} ? ORDER BY sequence {order} LIMIT {CHUNK}"
+        )
+        place = after if after is not None else (2**62 if newest_first else 0)
+        while True:
+            with self._lock:
+                rows = self._connection.execute(query, (kind, scope, name, place)).fetchall()
+            for sequence, body in rows:
+                yield sequence, json.loads(body)
+                place = sequence
+            if len(rows) < CHUNK:
+                return
+
+    def names(self, kind: str, scope: str, after: str = "") -> list[str]:
+        """The next names behind `after`, at most CHUNK of them, in their order."""
+        query = (
+            "SELECT DISTINCT name FROM documents WHERE kind=? AND scope=? AND name > ? "
+            f"ORDER BY name LIMIT {CHUNK}"
+        )
+        with self._lock:
+            return [row[0] for row in self._connection.execute(query, (kind, scope, after))]
 
     def keys(self, kind: str, scope: str | None = None) -> list[tuple[str, str, str]]:
         """(scope, name, version) of every document of a kind, oldest first."""
