@@ -44,6 +44,14 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class Uncompared:
+    """A part of the test trips with too few of them for any interval."""
+
+    name: str
+    rows: int
+
+
+@dataclass(frozen=True)
 class Baseline:
     """What the candidate was measured against; version is empty for the naive fare."""
 
@@ -73,7 +81,7 @@ class Comparison:
     """What the compare step measured and claims, every field present and of its type.
 
     slice_confidence: of the intervals of slices, stricter than that of the metrics, for there are
-    many of them.
+    many of them. uncompared: slices without an interval, by which nothing is decided.
     """
 
     improved: bool
@@ -83,6 +91,7 @@ class Comparison:
     confidence: float
     slice_confidence: float
     findings: Findings
+    uncompared: tuple[Uncompared, ...]
     test_sha256: str
     test_source: str
     candidate_sha256: str
@@ -127,6 +136,10 @@ def parse_comparison(document: Mapping[str, Any]) -> Comparison:
         confidence=fields.number("confidence", 0, 1),
         slice_confidence=fields.number("slice_confidence", 0, 1),
         findings=parse_findings(fields),
+        uncompared=tuple(
+            Uncompared(each.text("slice", may_be_empty=False), each.whole("rows"))
+            for each in fields.children("slices_uncompared")
+        ),
         test_sha256=test.sha256("sha256"),
         test_source=test.text("source"),
         candidate_sha256=candidate.sha256("sha256"),
@@ -158,7 +171,13 @@ def parse_findings(fields: Fields) -> Findings:
 
 def parse_metrics(fields: Fields) -> dict[str, Metric]:
     """All metrics by name. Raises EvidenceError as parse_comparison does."""
-    return {name: parse_metric(fields.child(name), name) for name in DIRECTIONS}
+    metrics = {name: parse_metric(fields.child(name), name) for name in DIRECTIONS}
+    for model in ("candidate", "baseline"):
+        least, root = getattr(metrics["mae"], model), getattr(metrics["rmse"], model)
+        # Whatever the errors are, their root mean square is no less than their mean.
+        if root < least and not close(root, least):
+            fields.refuse(f"rmse.{model}", f"is {root:g}, which is less than the MAE of {least:g}")
+    return metrics
 
 
 def parse_metric(fields: Fields, name: str) -> Metric:

@@ -4,9 +4,9 @@ It fails closed: what is missing, not finite, inconsistent or edited raises Evid
 a verdict of `improved` passes.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from taxiops.domain.comparison import (
@@ -24,8 +24,18 @@ from taxiops.domain.comparison import (
     parse_findings,
 )
 from taxiops.domain.fields import Fields
-from taxiops.domain.gate_rules import breaches, gain_of, slice_confidence, slice_verdict
+from taxiops.domain.gate_rules import (
+    ROUNDING,
+    breaches,
+    demanded_of,
+    gain_of,
+    guard_doubts,
+    regression_of,
+    slice_confidence,
+    slice_verdict,
+)
 from taxiops.domain.policy import DIRECTIONS, LOWER, NAIVE, REFUSE, Policy, parse_policy
+from taxiops.domain.sample_size import more_trips, more_trips_for_guard
 from taxiops.errors import EvidenceError
 
 __all__ = [
@@ -39,17 +49,16 @@ __all__ = [
     "Metric",
     "Policy",
     "Verdict",
+    "check_age",
     "decide",
     "parse_comparison",
     "parse_policy",
     "verdict_of",
 ]
 
-# The compare step rounds figures to nine digits, so exactly what is demanded may look a bit less.
-ROUNDING = 1e-9
 MEASURED = "measured figures"
-# More trips than New York has taxi rides in a decade.
-MOST_TRIPS = 1e9
+# How far the clocks of the job and of this machine may differ.
+CLOCKS_DIFFER = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,7 @@ def verdict_of(measured: Mapping[str, Any], policy: Policy) -> Verdict:
 
 
 def judge(findings: Findings, policy: Policy) -> Verdict:
-    """Improved by the primary metric, and nothing that the policy forbids.
+    """Improved by the primary metric, nothing that the policy forbids, and no guard in doubt.
 
     Without an earlier model, first_run = refuse leaves no baseline to be better than.
     """
@@ -101,9 +110,11 @@ def judge(findings: Findings, policy: Policy) -> Verdict:
     verdict, reasons = primary_verdict(metric, policy), reasons_for(metric, policy)
     if verdict == INCONCLUSIVE:
         reasons += (more_trips(metric, policy, findings.rows),)
-    forbidden = breaches(findings, policy)
+    forbidden, doubts = breaches(findings, policy), guard_reasons(findings, policy)
     if forbidden:
         verdict, reasons = NOT_IMPROVED, reasons + forbidden
+    elif doubts and verdict != NOT_IMPROVED:
+        verdict, reasons = INCONCLUSIVE, reasons + doubts
     if findings.baseline_kind == NAIVE and policy.first_run == REFUSE:
         verdict = NO_BASELINE
         reasons += (
@@ -111,6 +122,18 @@ def judge(findings: Findings, policy: Policy) -> Verdict:
             f"first_run is {REFUSE!r}.",
         )
     return Verdict(verdict == IMPROVED, verdict, reasons)
+
+
+def guard_reasons(findings: Findings, policy: Policy) -> tuple[str, ...]:
+    """Why a guard is in doubt, and how many more test trips would tell; empty when none is."""
+    reasons: list[str] = []
+    for name, metric in guard_doubts(findings, policy):
+        reasons += (
+            f"{name.upper()} is {100 * regression_of(metric):.1f}% worse, which may be chance; the "
+            f"policy's max_guard_regression is {100 * policy.max_guard_regression:.4g}%.",
+            more_trips_for_guard(metric, policy, findings.rows),
+        )
+    return tuple(reasons)
 
 
 def primary_verdict(metric: Metric, policy: Policy) -> str:
@@ -127,32 +150,6 @@ def primary_verdict(metric: Metric, policy: Policy) -> str:
     if high > 0 and high >= demanded and reachable:
         return INCONCLUSIVE
     return NOT_IMPROVED
-
-
-def demanded_of(metric: Metric, policy: Policy) -> float:
-    """The least gain, in the metric's unit."""
-    return policy.min_relative_improvement * abs(metric.baseline) - ROUNDING
-
-
-def more_trips(metric: Metric, policy: Policy, rows: int) -> str:
-    """How many more test trips would decide, if the difference stays: intervals narrow with the
-    square root of the trips."""
-    gain, low, high = gain_of(metric)
-    demanded = demanded_of(metric, policy)
-    is_enough = gain >= demanded
-    # What the interval must get clear of: zero when the gain is large enough, else the demand.
-    width, distance = (gain - low, gain) if is_enough else (high - gain, demanded - gain)
-    needed = rows * (width / distance) ** 2 if distance > 0 else math.inf
-    if needed > MOST_TRIPS:
-        return "The change is too near to what is demanded for any number of test trips to decide."
-    end = "show that it is better" if is_enough else "show that it is not better enough"
-    more = max(1, math.ceil(needed) - rows)
-    return f"About {rounded(more):,} more test trips would {end}, if the difference stays."
-
-
-def rounded(number: int) -> int:
-    """To two digits: more would pretend a precision that is not there."""
-    return round(number, 2 - len(str(number))) if number > 9 else number
 
 
 def reasons_for(metric: Metric, policy: Policy) -> tuple[str, ...]:
@@ -203,6 +200,21 @@ def check_policy(comparison: Comparison, policy: Policy) -> None:
         refuse("confidence", f"must be {policy.confidence}, as in the policy")
 
 
+def check_age(comparison: Comparison, policy: Policy, now: datetime) -> None:
+    """Raises EvidenceError for a report that is older than the policy allows, or from the future.
+
+    What serves, and what trips are like, changes; so what was measured long ago says little.
+    """
+    age = now - datetime.fromisoformat(comparison.created_at)
+    if age < -CLOCKS_DIFFER:
+        refuse_as_stale(f"{comparison.created_at} is in the future")
+    if policy.max_report_age_days and age > timedelta(days=policy.max_report_age_days):
+        refuse_as_stale(
+            f"the report is {age.days} days old; the policy's max_report_age_days is "
+            f"{policy.max_report_age_days:g}"
+        )
+
+
 def check_interval(metric: Metric, path: str) -> None:
     """Raises EvidenceError when a change is outside of its own interval."""
     slack = TOLERANCE * max(1.0, abs(metric.change))
@@ -227,8 +239,18 @@ def check_slices(comparison: Comparison, policy: Policy) -> None:
 def refuse(path: str, why: str) -> NoReturn:
     raise EvidenceError(
         f"{WHAT}: {path}: {why}.",
-        why="The report is stale or was edited; the gate decides only from what was measured.",
+        why="It was edited or made otherwise; the gate decides only from what was measured.",
         hint="taxiops compare",
         code="evidence-inconsistent",
         details={"field": path},
+    )
+
+
+def refuse_as_stale(why: str) -> NoReturn:
+    raise EvidenceError(
+        f"{WHAT}: created_at: {why}.",
+        why="What was measured then says little about what a candidate has to beat now.",
+        hint="taxiops compare",
+        code="evidence-stale",
+        details={"field": "created_at"},
     )

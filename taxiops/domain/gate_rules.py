@@ -18,6 +18,10 @@ from taxiops.domain.comparison import (
 from taxiops.domain.policy import LOWER, Policy
 
 BYTES_PER_MB = 1_000_000
+# When nearly every slice is worse, a sentence for each would hide the others.
+SLICES_NAMED = 3
+# The compare step rounds figures to nine digits, so exactly what is demanded may look a bit less.
+ROUNDING = 1e-9
 
 
 def gain_of(metric: Metric) -> tuple[float, float, float]:
@@ -25,6 +29,11 @@ def gain_of(metric: Metric) -> tuple[float, float, float]:
     if metric.direction == LOWER:
         return -metric.change, -metric.ci_high, -metric.ci_low
     return metric.change, metric.ci_low, metric.ci_high
+
+
+def demanded_of(metric: Metric, policy: Policy) -> float:
+    """The least gain, in the metric's unit."""
+    return policy.min_relative_improvement * abs(metric.baseline) - ROUNDING
 
 
 def slice_confidence(policy: Policy, large_slices: int) -> float:
@@ -61,6 +70,19 @@ def guard_breaches(findings: Findings, policy: Policy) -> Iterator[str]:
             )
 
 
+def guard_doubts(findings: Findings, policy: Policy) -> Iterator[tuple[str, Metric]]:
+    """Guards that were measured as worse by more than is allowed, though it may be chance.
+
+    Few trips that go far astray widen the interval of a guard so much that it is never certainly
+    worse; not to be sure of a regression is no proof that there is none.
+    """
+    for name in policy.guard_metrics:
+        metric = findings.metrics[name]
+        is_certain = gain_of(metric)[2] < 0
+        if not is_certain and regression_of(metric) > policy.max_guard_regression + ROUNDING:
+            yield name, metric
+
+
 def limit_breaches(findings: Findings, policy: Policy) -> Iterator[str]:
     for name, limit in policy.metric_limits.items():
         metric = findings.metrics[name]
@@ -71,15 +93,23 @@ def limit_breaches(findings: Findings, policy: Policy) -> Iterator[str]:
 
 
 def slice_breaches(findings: Findings, policy: Policy) -> Iterator[str]:
-    for each in findings.slices:
-        if slice_verdict(each.figures, each.rows, policy) != NOT_IMPROVED:
-            continue
-        worse = regression_of(each.figures)
-        if worse > policy.max_slice_regression:
-            yield (
-                f"Slice {each.name!r} is {100 * worse:.1f}% worse on {each.rows} trips, and "
-                f"certainly worse; the policy allows {100 * policy.max_slice_regression:.4g}%."
-            )
+    """The worst slices in a sentence each, and how many more there are."""
+    allowed = policy.max_slice_regression
+    found = [
+        (regression_of(each.figures), each)
+        for each in findings.slices
+        if slice_verdict(each.figures, each.rows, policy) == NOT_IMPROVED
+    ]
+    worse = [(by, each) for by, each in found if by > allowed]
+    worse.sort(key=lambda pair: pair[0], reverse=True)
+    for by, each in worse[:SLICES_NAMED]:
+        yield (
+            f"Slice {each.name!r} is {100 * by:.1f}% worse on {each.rows} trips, and certainly "
+            f"worse; the policy allows {100 * allowed:.4g}%."
+        )
+    if len(worse) > SLICES_NAMED:
+        more = len(worse) - SLICES_NAMED
+        yield f"So {'is 1 more slice' if more == 1 else f'are {more} more slices'}; see the report."
 
 
 def regression_of(figures: Metric) -> float:

@@ -13,6 +13,7 @@ from taxiops.errors import UsageError
 LOWER, HIGHER = "lower_is_better", "higher_is_better"
 DIRECTIONS = {"mae": LOWER, "rmse": LOWER, "r2": HIGHER, "mape": LOWER}
 NAIVE, REFUSE = "naive", "refuse"
+MOST_DAYS = 36_500
 
 
 @dataclass(frozen=True)
@@ -21,25 +22,29 @@ class Policy:
 
     primary_metric: the one that decides. min_relative_improvement: least gain, as a part of the
     baseline's figure (0.01 is one percent). confidence: of every interval. guard_metrics: none of
-    them may be certainly worse. metric_limits: the candidate's own figures, at most, or at least
-    where higher is better. max_slice_regression: how much worse a slice may be, as a part of the
-    baseline's figure there, once it is certainly worse. min_slice_rows: smaller slices are shown,
-    but do not decide. first_run: what the candidate must beat when no model was released before,
-    the naive fare or nothing that is there (refuse). max_model_mb and max_row_latency_ms: of the
-    candidate, 0 for any. allow_override_in_prod: whether Prod takes a version whose gate was
-    overridden.
+    them may be certainly worse, nor be measured as worse by more than max_guard_regression, as a
+    part of the baseline's figure, even if that may be chance. metric_limits: the candidate's own
+    figures, at most, or at least where higher is better. max_slice_regression: how much worse a
+    slice may be, as a part of the baseline's figure there, once it is certainly worse.
+    min_slice_rows: smaller slices are shown, but do not decide. first_run: what the candidate must
+    beat when no model was released before, the naive fare or nothing that is there (refuse).
+    max_model_mb and max_row_latency_ms: of the candidate, 0 for any. max_report_age_days: how old a
+    report may be that is decided from, 0 for any age. allow_override_in_prod: whether Prod takes a
+    version whose gate was overridden.
     """
 
     primary_metric: str = "mae"
     min_relative_improvement: float = 0.01
     confidence: float = 0.95
     guard_metrics: tuple[str, ...] = ("rmse",)
+    max_guard_regression: float = 0.05
     metric_limits: Mapping[str, float] = field(default_factory=dict)
     max_slice_regression: float = 0.1
     min_slice_rows: int = 100
     first_run: str = NAIVE
     max_model_mb: float = 0.0
     max_row_latency_ms: float = 0.0
+    max_report_age_days: float = 30.0
     allow_override_in_prod: bool = False
 
     def document(self) -> dict[str, Any]:
@@ -71,12 +76,14 @@ def read_policy(fields: Fields) -> Policy:
         min_relative_improvement=fields.number("min_relative_improvement", 0, 1),
         confidence=confidence,
         guard_metrics=read_guards(fields),
+        max_guard_regression=fields.number("max_guard_regression", 0, 10),
         metric_limits=read_limits(fields.child("metric_limits")),
         max_slice_regression=fields.number("max_slice_regression", 0, 10),
         min_slice_rows=fields.whole("min_slice_rows", 2),
         first_run=fields.choice("first_run", (NAIVE, REFUSE)),
         max_model_mb=fields.number("max_model_mb", 0),
         max_row_latency_ms=fields.number("max_row_latency_ms", 0),
+        max_report_age_days=fields.number("max_report_age_days", 0, MOST_DAYS),
         allow_override_in_prod=fields.flag("allow_override_in_prod"),
     )
 

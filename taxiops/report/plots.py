@@ -27,6 +27,7 @@ WIDTH_INCHES = 4.8
 MOST_POINTS = 1_000
 MOST_SLICES = 60
 FARTHEST_PERCENT = 400.0
+LEAST_DRAWN_PERCENT = 0.2
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 9.5,
@@ -113,7 +114,7 @@ def metrics_plot(comparison: Comparison) -> Plot:
             fontsize=8,
             color=MUTED,
         )
-        forest(axes, rows, span_of([gain for _, gain in rows]))
+        forest(axes, rows, span_of([gain for _, gain in rows], demanded))
 
     return drawn("metrics", "Gain by metric", alt, 2.3, paint)
 
@@ -152,10 +153,10 @@ def spoken(gain: Gain) -> str:
     return f"{decimal(abs(gain.percent), 1)} % {word}, interval {ends}"
 
 
-def span_of(gains: Sequence[Gain]) -> tuple[float, float]:
-    """What the axis shows, in percent: all of the intervals and zero, within reason."""
+def span_of(gains: Sequence[Gain], demanded: float = 0.0) -> tuple[float, float]:
+    """What the axis shows, in percent: all of the intervals, zero and the demand, within reason."""
     low = min([0.0, *(gain.low_percent for gain in gains)])
-    high = max([0.0, *(gain.high_percent for gain in gains)])
+    high = max([0.0, demanded, *(gain.high_percent for gain in gains)])
     room = max(0.08 * (high - low), 0.5)
     return max(low - room, -FARTHEST_PERCENT), min(high + room, FARTHEST_PERCENT)
 
@@ -189,7 +190,7 @@ def forest(axes: Axes, rows: Sequence[tuple[str, Gain]], span: tuple[float, floa
     axes.set_xlim(first, last)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("gain over the baseline, %   (right: better)")
+    axes.set_xlabel("gain, %  (right: better)")
 
 
 def errors_plot(histogram: Pair) -> Plot:
@@ -200,6 +201,14 @@ def errors_plot(histogram: Pair) -> Plot:
         for counts, total in zip((histogram.candidate, histogram.baseline), totals, strict=True)
     ]
     near = [within(histogram.at, counts, 1.0) for counts in shares]
+    first, last = visible(histogram.at, shares)
+    beyond = [100 - between(histogram.at, counts, first, last) for counts in shares]
+    title = "Errors"
+    if max(beyond) >= 0.05:
+        title += (
+            f"; {beyond[0]:.1f} % of the candidate's and {beyond[1]:.1f} % of the baseline's lie "
+            "beyond the axis"
+        )
     alt = (
         "Share of trips by error, prediction minus fare, in USD. Within one dollar are "
         f"{near[0]:.0f} % of the candidate's predictions and {near[1]:.0f} % of the baseline's."
@@ -218,23 +227,29 @@ def errors_plot(histogram: Pair) -> Plot:
             label="baseline",
         )
         axes.axvline(0, color=INK, linewidth=0.8)
-        axes.set_xlim(*visible(histogram.at, shares))
+        axes.set_xlim(first, last)
         axes.set_xlabel("prediction minus fare, USD")
         axes.set_ylabel("% of trips")
         axes.legend(loc="upper right")
 
-    return drawn("errors", "Errors", alt, 2.9, paint)
+    return drawn("errors", title, alt, 2.9, paint)
 
 
 def within(edges: Sequence[float], shares: Sequence[float], usd: float) -> float:
     """The share of the bins that lie within so many dollars of zero."""
+    return between(edges, shares, -usd, usd)
+
+
+def between(edges: Sequence[float], shares: Sequence[float], first: float, last: float) -> float:
     bins = zip(edges, edges[1:], shares, strict=False)
-    return sum(share for low, high, share in bins if low >= -usd and high <= usd)
+    return sum(share for low, high, share in bins if low >= first and high <= last)
 
 
 def visible(edges: Sequence[float], shares: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """The range that holds every bin with at least a thousandth of the trips."""
-    used = [at for at in range(len(edges) - 1) if any(row[at] >= 0.1 for row in shares)]
+    """The range with every bin of at least two thousandths of the trips, but for the outermost:
+    they hold what is beyond them, and would stretch the axis for a few trips."""
+    inner = range(1, len(edges) - 2)
+    used = [at for at in inner if any(row[at] >= LEAST_DRAWN_PERCENT for row in shares)]
     first, last = (used[0], used[-1]) if used else (0, len(edges) - 2)
     return edges[first], edges[last + 1]
 

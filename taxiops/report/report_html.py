@@ -24,6 +24,7 @@ from taxiops.report.wording import (
     percent,
     plain,
     policy_rows,
+    uncompared_slices,
 )
 
 TEMPLATE = "report.html.j2"
@@ -68,6 +69,7 @@ def render_html(
         test_rows=count(comparison.test_rows),
         metrics=metric_rows(comparison),
         slices=slice_rows(comparison),
+        uncompared=uncompared_slices(comparison),
         plots=plots,
         quantiles=quantile_rows(samples),
         worst=worst_rows(samples),

@@ -15,6 +15,7 @@ from taxiops.report.wording import (
     gain_of,
     percent,
     plain,
+    uncompared_slices,
 )
 
 EMOJI = {
@@ -101,6 +102,9 @@ def slices_part(comparison: Comparison) -> str:
     ]
     interval = f"{100 * comparison.slice_confidence:.4g} % interval"
     folded = table(("Slice", "Trips", f"Gain in {name}", interval, "So it is"), rows)
+    apart = escaped(uncompared_slices(comparison))
+    if apart:
+        folded += f"\n\nNot compared, for want of test trips: {apart}."
     return f"<details><summary>Slices: {said}</summary>\n\n{folded}\n\n</details>"
 
 

@@ -75,9 +75,9 @@ def figure(metric: Metric, name: str, value: float, *, is_signed: bool = False) 
 def decimal(value: float, digits: int, is_signed: bool = False) -> str:
     if abs(value) >= 1e9:
         return f"{value:.3g}".replace("-", MINUS)
-    if not round(value, digits):
-        return f"{0:.{digits}f}"
     text = f"{value:{'+' if is_signed else ''}.{digits}f}"
+    if not float(text):
+        return f"{0:.{digits}f}"
     return text.replace("-", MINUS)
 
 
@@ -103,6 +103,12 @@ def baseline_name(comparison: Comparison) -> str:
         return "the naive fare (fitted on the training trips)"
     where = "serving now" if baseline.kind == "serving" else "newest in the registry"
     return f"{plain(baseline.name, 100)} version {plain(baseline.version, 50)} ({where})"
+
+
+def uncompared_slices(comparison: Comparison) -> str:
+    """The slices without an interval and how many trips each has; empty when there are none."""
+    named = [f"{plain(each.name, 60)} ({count(each.rows)})" for each in comparison.uncompared[:60]]
+    return "; ".join(named)
 
 
 def policy_rows(policy: Policy) -> list[tuple[str, str]]:

@@ -124,22 +124,26 @@ def naive_baseline(train_folder: Path) -> Baseline:
     return Baseline(model, "naive", NAIVE_NAME, "")
 
 
-def sliced(measured: Measured, policy: Policy) -> tuple[float, list[dict[str, Any]]]:
-    """The confidence of every slice's interval, and the primary metric's figures in every slice
-    where it is defined (R² needs two fares)."""
+def sliced(measured: Measured, policy: Policy) -> dict[str, Any]:
+    """The primary metric's figures in every slice, and the confidence of their intervals.
+
+    Slices where it is not defined (no two trips to compare; for R² no two fares) stand apart.
+    """
     metric = policy.primary_metric
-    shown = [
+    named = [
         (name, sums, int(sums[:, 0].sum()))
         for name, sums in zip(NAMES, measured.slices, strict=True)
-        if is_defined(metric, sums)
     ]
+    shown = [each for each in named if is_defined(metric, each[1])]
+    names = {name for name, *_ in shown}
     confidence = slice_confidence(policy, sum(rows >= policy.min_slice_rows for *_, rows in shown))
     result = []
     for name, sums, rows in shown:
         figures = compared(metric, sums, confidence)
         verdict = slice_verdict(Metric(**figures), rows, policy)
         result.append({"slice": name, "rows": rows, **figures, "verdict": verdict})
-    return confidence, result
+    apart = [{"slice": name, "rows": rows} for name, _, rows in named if name not in names]
+    return {"slice_confidence": confidence, "slices": result, "slices_uncompared": apart}
 
 
 def row_latency_ms(model: Model, row: Floats) -> float:
@@ -180,10 +184,9 @@ def comparison(
     source, batches = read_prepared(options.test_trips, options.batch_rows, "test trips")
     measured = measure(batches, candidate, baseline.model)
     job = job_of(environ)
-    slices_confidence, slices = sliced(measured, policy)
     found = {
         "metrics": {name: compared(name, measured.whole, policy.confidence) for name in METRICS},
-        "slices": slices,
+        **sliced(measured, policy),
         "test_data": {
             "rows": measured.rows,
             "sha256": measured.digest.sha256(),
@@ -210,7 +213,6 @@ def comparison(
         "reasons": list(verdict.reasons),
         "primary_metric": policy.primary_metric,
         "confidence": policy.confidence,
-        "slice_confidence": slices_confidence,
         **found,
         "policy": policy.document(),
         "policy_sha256": policy.sha256(),

@@ -1,11 +1,14 @@
 """What a candidate must beat: what serves, the newest promoted version, or the naive fare."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from taxiops.cloud import endpoints, models
 from taxiops.cloud.client import Connection
 from taxiops.config import Settings
+from taxiops.errors import EvidenceError
 from taxiops.workflows import registry
 from taxiops.workflows.documents import Progress
 
@@ -48,3 +51,25 @@ def chosen(
     progress(f"baseline: {version.name} version {version.version}, {why}")
     reference = models.reference(settings.registry, version.name, version.version)
     return Baseline(kind, version.name, version.version, reference)
+
+
+def check_baseline(connection: Connection, measured: Mapping[str, Any], progress: Progress) -> None:
+    """What the candidate was measured against must still be what it has to beat.
+
+    Raises EvidenceError when something else serves, or was promoted, since the comparison.
+    """
+    present = choose_baseline(connection, progress)
+    if present.kind == "naive" or (present.name, present.version) == (
+        measured["name"],
+        measured["version"],
+    ):
+        return
+    raise EvidenceError(
+        f"comparison.json: baseline.version: the candidate was measured against "
+        f"{measured['name']} {measured['version']}".rstrip()
+        + f", but now it has to beat version {present.version}.",
+        why="Another version was put into service or promoted since, so the report is stale.",
+        hint="taxiops compare",
+        code="evidence-stale",
+        details={"field": "baseline.version"},
+    )

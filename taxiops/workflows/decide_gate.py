@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from taxiops.cloud import telemetry
 from taxiops.config import Settings
 from taxiops.domain.comparison import Metric
 from taxiops.domain.evidence import digest_of_json
-from taxiops.domain.gate import decide, parse_comparison, parse_policy
+from taxiops.domain.gate import check_age, decide, parse_comparison, parse_policy
 from taxiops.domain.outcome_files import GateVerdict
 from taxiops.workflows.documents import (
     Progress,
@@ -65,14 +66,15 @@ def decide_gate(
     """The verdict on a comparison report, written to gate/verdict.json.
 
     An override passes a refused candidate, never a report that contradicts itself. Raises NotFound
-    or UsageError for what is no report, EvidenceError for one whose evidence is missing or does not
-    agree with itself or the policy.
+    or UsageError for what is no report, EvidenceError for one whose evidence is missing, too old or
+    does not agree with itself or the policy.
     """
     path = report or settings.output / REPORT
     policy = parse_policy(settings.tables["gate"])
     document = read_document(path, "comparison report", "taxiops compare")
     comparison = parse_comparison(document)
     verdict = decide(comparison, policy)
+    check_age(comparison, policy, datetime.now(UTC))
     progress(f"{path}: {verdict.verdict}")
     overridden = override and not verdict.passed
     written = GateVerdict(

@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from taxiops.cloud.client import Connection
 from taxiops.cloud.models import ModelVersion
 from taxiops.config import DEV, Settings
 from taxiops.domain.evidence import SEAL, digest_of_json, problems_of_tags, promotion_tags
-from taxiops.domain.gate import decide, parse_comparison, parse_policy
+from taxiops.domain.gate import check_age, decide, parse_comparison, parse_policy
 from taxiops.domain.outcome_files import GateVerdict, Promotion, parse_verdict
 from taxiops.errors import Conflict, EvidenceError, StepFailed, TaxiopsError, UsageError
 from taxiops.workflows import registry
+from taxiops.workflows.baseline import check_baseline
 from taxiops.workflows.compare import read_report, report_path
 from taxiops.workflows.decide_gate import VERDICT
 from taxiops.workflows.documents import (
@@ -65,7 +67,8 @@ def promote(settings: Settings, report: Path | None, progress: Progress) -> Prom
     """Register, copy to the registry, compare digests, tag, seal; each step only if it is missing.
 
     Run again after a crash, it completes what is missing; a second call changes nothing. Raises
-    EvidenceError without a passed gate, or when the model's bytes are not those that were compared.
+    EvidenceError without a passed gate, when something else is to beat since the comparison, or
+    when the model's bytes are not those that were compared.
     """
     path = report_path(settings, report)
     document = read_report(path)
@@ -77,6 +80,8 @@ def promote(settings: Settings, report: Path | None, progress: Progress) -> Prom
     if done is not None:
         progress(f"{done.name} version {done.version} is sealed already")
         return finished(settings, done, sha256, already=True)
+    if not verdict.is_overridden:
+        check_baseline(connection, document["baseline"], progress)
     owner = check_job_output(connection, job, sha256, progress)
     run_id = own_run_id()
     tags = promotion_tags(document, digest_of_json(document), run_id, override_of(verdict))
@@ -104,7 +109,9 @@ def check_gate(settings: Settings, document: Mapping[str, Any]) -> GateVerdict:
             code="gate-missing",
         ) from error
     policy = parse_policy(settings.tables["gate"])
-    decided = decide(parse_comparison(document), policy)
+    comparison = parse_comparison(document)
+    decided = decide(comparison, policy)
+    check_age(comparison, policy, datetime.now(UTC))
     verdict = parse_verdict(found, str(path))
     is_same = verdict.report_sha256 == digest_of_json(document)
     if not is_same or verdict.policy_sha256 != policy.sha256():

@@ -1,6 +1,9 @@
 """`taxiops gate` from report to exit code, outputs and files; the real decision."""
 
 import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,10 @@ def figures(candidate: float, baseline: float, spread: float, direction: str) ->
     }
 
 
+def stamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def report(verdict: str, mae: dict[str, Any]) -> dict[str, Any]:
     lower = figures(2.0, 2.5, 0.1, "lower_is_better")
     return {
@@ -43,6 +50,7 @@ def report(verdict: str, mae: dict[str, Any]) -> dict[str, Any]:
             "mape": {**lower, "unit": "ratio"},
         },
         "slices": [],
+        "slices_uncompared": [],
         "test_data": {"rows": 1000, "sha256": DIGEST, "source": "generated"},
         "candidate": {
             "sha256": DIGEST,
@@ -56,7 +64,7 @@ def report(verdict: str, mae: dict[str, Any]) -> dict[str, Any]:
         "job": {"name": "j", "workspace": "w"},
         "commit": "a" * 40,
         "branch": "main",
-        "created_at": "2024-01-02T03:04:05Z",
+        "created_at": stamp(datetime.now(UTC)),
     }
 
 
@@ -83,6 +91,22 @@ def test_an_improved_candidate_passes(typed, written) -> None:
     assert lines[0].startswith("local emulator")
     assert lines[1] == "Gate passed: improved"
     assert lines[-1] == "Next: taxiops promote"
+
+
+def test_deciding_needs_neither_cloud_nor_anything_heavy(written, tmp_path: Path) -> None:
+    written(IMPROVED)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "taxiops.cli", "gate"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Gate passed: improved" in done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "taxiops.domain.gate" in imported
+    heavy = {"azure", "sklearn", "scipy", "numpy", "pandas", "pyarrow", "matplotlib", "rich"}
+    assert not {name.split(".")[0] for name in imported} & heavy
 
 
 def test_a_worse_candidate_is_exit_3_with_reasons(typed, written) -> None:
@@ -138,6 +162,24 @@ def test_a_report_that_cannot_be_trusted_does_not_pass(
     result = typed("gate", "--json")
     assert result.exit_code == code, result.output
     assert json.loads(result.stdout)["error"]["exit_code"] == code
+
+
+@pytest.mark.parametrize(
+    ("age", "why"),
+    [
+        (timedelta(days=31), "the report is 31 days old; the policy's max_report_age_days is 30"),
+        (timedelta(hours=-1), "is in the future"),
+    ],
+)
+def test_a_stale_report_does_not_pass_not_even_by_an_override(
+    age: timedelta, why: str, typed, written
+) -> None:
+    written({**IMPROVED, "created_at": stamp(datetime.now(UTC) - age)})
+    for options in ([], ["--override", "--reason", "hot fix"]):
+        result = typed("gate", *options)
+        assert result.exit_code == 3
+        assert "created_at" in result.output
+        assert why in result.output
 
 
 @pytest.mark.parametrize(

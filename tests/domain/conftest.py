@@ -57,7 +57,7 @@ def comparison_of(
     rules = parse_policy(policy or {})
     metrics = {
         "mae": figures("mae", candidate, baseline, half_width),
-        "rmse": figures("rmse", 3.0, 3.5, 0.1),
+        "rmse": figures("rmse", candidate + 1, baseline + 1, 0.1),
         "r2": figures("r2", 0.9, 0.85, 0.01),
         "mape": figures("mape", 0.1, 0.12, 0.005),
     }
@@ -82,6 +82,7 @@ def comparison_of(
         "confidence": rules.confidence,
         "slice_confidence": slice_confidence(rules, 1),
         **measured,
+        "slices_uncompared": [{"slice": "pickup: Staten Island", "rows": 1}],
         "policy": rules.document(),
         "policy_sha256": rules.sha256(),
         "job": {"name": "j", "workspace": "mlwdevcc01"},

@@ -4,13 +4,21 @@ import copy
 import json
 import math
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from taxiops.domain.gate import Policy, decide, parse_comparison, parse_policy, verdict_of
+from taxiops.domain.gate import (
+    Policy,
+    check_age,
+    decide,
+    parse_comparison,
+    parse_policy,
+    verdict_of,
+)
 from taxiops.errors import EvidenceError, ExitCode, UsageError
 
 from .conftest import comparison_of, figures, measured_of, paths_in
@@ -24,6 +32,13 @@ def decided(document: Mapping[str, Any], policy: dict[str, Any] | None = None) -
 
 def metrics_with(**mae: float) -> dict[str, Any]:
     return {**comparison_of()["metrics"], "mae": {**figures("mae", 2.0, 2.5, 0.1), **mae}}
+
+
+def measured_with(candidate: float, baseline: float, half_width: float) -> dict[str, Any]:
+    """This MAE, and an RMSE that is possible with it and tells nothing."""
+    mae = figures("mae", candidate, baseline, half_width)
+    rmse = figures("rmse", candidate + 1, baseline + 1, 1_000.0)
+    return measured_of({**metrics_with(), "mae": mae, "rmse": rmse})
 
 
 def test_a_better_candidate_passes(comparison: dict[str, Any]) -> None:
@@ -54,7 +69,7 @@ def test_the_verdict_follows_interval_and_least_gain(
 
 
 def test_more_is_better_for_r2() -> None:
-    policy = {"primary_metric": "r2"}
+    policy = {"primary_metric": "r2", "guard_metrics": []}
     document = comparison_of(0.9, 0.8, 0.01, policy)
     document["metrics"]["r2"] = figures("r2", 0.9, 0.8, 0.01)
     assert decided(document, policy) == "improved"
@@ -85,6 +100,8 @@ def test_an_edited_verdict_is_noticed(comparison: dict[str, Any]) -> None:
         ("metrics.mae.change", -0.9),
         ("metrics.mae.relative_change", -0.5),
         ("metrics.rmse.candidate", 1.0),
+        ("slices_uncompared", None),
+        ("policy.max_report_age_days", -1),
         ("metrics.mae.direction", "higher_is_better"),
         ("metrics.mae.ci_low", math.nan),
         ("metrics.mae.ci_high", math.inf),
@@ -159,6 +176,25 @@ def test_a_change_outside_of_its_interval_is_refused(comparison: dict[str, Any])
         decided(comparison)
 
 
+def test_a_mean_above_the_root_mean_square_is_refused(comparison: dict[str, Any]) -> None:
+    comparison["metrics"]["rmse"] = figures("rmse", 1.9, 3.5, 0.1)
+    with pytest.raises(EvidenceError, match=r"metrics\.rmse\.candidate: is 1\.9, which is less"):
+        decided(comparison)
+
+
+def test_a_report_is_stale_after_the_days_that_the_policy_allows(
+    comparison: dict[str, Any],
+) -> None:
+    parsed, made = parse_comparison(comparison), datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    for days, policy in ((30, {}), (400, {"max_report_age_days": 0})):
+        check_age(parsed, parse_policy(policy), made + timedelta(days=days))
+    check_age(parsed, Policy(), made - timedelta(minutes=14))
+    for moment in (made + timedelta(days=30, seconds=1), made - timedelta(minutes=16)):
+        with pytest.raises(EvidenceError, match="created_at") as caught:
+            check_age(parsed, Policy(), moment)
+        assert caught.value.details["field"] == "created_at"
+
+
 def test_a_comparison_under_another_policy_is_refused(comparison: dict[str, Any]) -> None:
     with pytest.raises(EvidenceError, match=r"min_relative_improvement was 0\.01, is 0\.3"):
         decided(comparison, {"min_relative_improvement": 0.3})
@@ -214,10 +250,7 @@ def test_a_better_candidate_never_gets_a_worse_verdict(
     policy = parse_policy({"min_relative_improvement": least})
     better = max(candidate - better_by, 0.0)
     verdicts = [
-        verdict_of(
-            measured_of({**metrics_with(), "mae": figures("mae", each, baseline, half_width)}),
-            policy,
-        )
+        verdict_of(measured_with(each, baseline, half_width), policy)
         for each in (candidate, better)
     ]
     assert RANKS[verdicts[0].verdict] <= RANKS[verdicts[1].verdict]
@@ -225,9 +258,9 @@ def test_a_better_candidate_never_gets_a_worse_verdict(
 
 @given(SIZES, SIZES, st.floats(0, 10))
 def test_both_ways_round_never_pass(one: float, other: float, half_width: float) -> None:
-    rows = (figures("mae", one, other, half_width), figures("mae", other, one, half_width))
     passed = [
-        verdict_of(measured_of({**metrics_with(), "mae": row}), Policy()).passed for row in rows
+        verdict_of(measured_with(*pair, half_width), Policy()).passed
+        for pair in ((one, other), (other, one))
     ]
     assert passed != [True, True]
 
@@ -237,9 +270,8 @@ def test_a_wider_interval_or_stricter_policy_never_passes_more(
     candidate: float, baseline: float, half_width: float, wider: float, stricter: float
 ) -> None:
     assume(stricter / 10 <= 0.5)
-    wide = figures("mae", candidate, baseline, half_width + wider)
-    metrics = measured_of({**metrics_with(), "mae": wide})
-    narrow = measured_of({**metrics_with(), "mae": figures("mae", candidate, baseline, half_width)})
+    metrics = measured_with(candidate, baseline, half_width + wider)
+    narrow = measured_with(candidate, baseline, half_width)
     strict = parse_policy({"min_relative_improvement": 0.01 + stricter / 10})
     if verdict_of(metrics, Policy()).passed:
         assert verdict_of(narrow, Policy()).passed

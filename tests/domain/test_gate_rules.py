@@ -59,6 +59,21 @@ def test_a_guard_refuses_what_is_certainly_worse_and_nothing_less() -> None:
     assert not judged({"guard_metrics": ["r2"]}, r2=r2).passed
 
 
+def test_a_guard_that_is_much_worse_leaves_the_verdict_open_even_if_it_may_be_chance() -> None:
+    astray = figures("rmse", 3.85, 3.5, 0.7)
+    left_open = judged(rmse=astray)
+    assert (left_open.verdict, left_open.passed) == ("inconclusive", False)
+    assert left_open.reasons[-2:] == (
+        "RMSE is 10.0% worse, which may be chance; the policy's max_guard_regression is 5%.",
+        "About 7,200 more test trips would show it in 80 of 100 cases, if the difference stays.",
+    )
+    assert judged({"max_guard_regression": 0.1}, rmse=astray).passed
+    assert judged({"guard_metrics": []}, rmse=astray).passed
+    assert judged(rmse=figures("rmse", 3.4, 3.5, 2.0)).passed
+    worse_anyway = judged(mae=figures("mae", 2.6, 2.5, 0.05), rmse=astray)
+    assert worse_anyway.verdict == "not_improved"
+
+
 def test_limits_are_ceilings_or_floors_by_what_is_better() -> None:
     assert judged({"metric_limits": {"mae": 2.0, "r2": 0.9}}).passed
     too_high = judged({"metric_limits": {"mae": 1.99}})
@@ -81,6 +96,17 @@ def test_a_slice_refuses_when_it_is_certainly_worse_by_more_than_allowed() -> No
     assert judged(slices=[slice_of(2.3, half_width=0.4)]).passed
     assert judged(slices=[slice_of(2.3, rows=99)]).passed
     assert judged({"min_slice_rows": 401}, slices=[slice_of(2.3)]).passed
+
+
+def test_of_many_bad_slices_the_worst_are_named_and_the_others_counted() -> None:
+    slices = [{**slice_of(2.3 + at / 10), "slice": f"hour: {at}"} for at in range(5)]
+    reasons = [each for each in judged(slices=slices).reasons if "lice" in each]
+    named = [reason.split("'")[1] for reason in reasons[:-1]]
+    assert (named, reasons[-1]) == (
+        ["hour: 4", "hour: 3", "hour: 2"],
+        "So are 2 more slices; see the report.",
+    )
+    assert judged(slices=slices[:4]).reasons[-1] == "So is 1 more slice; see the report."
 
 
 def test_a_slice_that_was_perfect_may_not_be_worse_at_all() -> None:
@@ -110,10 +136,12 @@ def test_a_first_run_is_refused_where_the_policy_says_so() -> None:
 @pytest.mark.parametrize(
     ("candidate", "half_width", "expected"),
     [
-        # Half the gain of the width: the interval must halve, which takes four times the trips.
-        (2.4, 0.2, "About 3,000 more test trips would show that it is better, if the"),
+        # Half the gain of the width, and 80 % power: ((1.96 + 0.84) / 1.96 * 2)² times the trips.
+        (2.4, 0.2, "About 7,200 more test trips would show that it is better in 80 of 100 cases"),
         # Certainly better, but by less than is demanded (0.025), which the interval reaches.
-        (2.48, 0.01, "About 3,000 more test trips would show that it is not better enough"),
+        (2.48, 0.01, "About 7,200 more test trips would show that it is not better enough"),
+        # Above the demand by a hundredth of a cent, which chance takes away half the time.
+        (2.4749, 0.03, "About 17,000,000 more test trips"),
         (2.475000001, 0.03, "too near to what is demanded"),
     ],
 )
@@ -130,6 +158,8 @@ def test_an_inconclusive_verdict_says_how_many_more_trips(
     [
         ({"guard_metrics": ["rmes"]}, r"guard_metrics\[0\]"),
         ({"guard_metrics": "rmse"}, "guard_metrics"),
+        ({"max_guard_regression": -0.1}, "max_guard_regression"),
+        ({"max_report_age_days": 1e9}, "max_report_age_days"),
         ({"metric_limits": {"rmsee": 1}}, "Did you mean 'rmse'"),
         ({"metric_limits": {"rmse": "1"}}, r"metric_limits\.rmse"),
         ({"max_slice_regression": -0.1}, "max_slice_regression"),
@@ -186,7 +216,8 @@ def test_a_better_guard_or_slice_never_turns_a_pass_into_a_refusal(
     policy = {"guard_metrics": [guard], "metric_limits": {"rmse": 50.0}}
 
     def rank(gain: float) -> int:
-        rmse = figures("rmse", max(candidate - gain, 0.0), baseline, half)
+        # Never below the MAE, which no root mean square is.
+        rmse = figures("rmse", 3 + max(candidate - gain, 0.0), 3 + baseline, half)
         one = slice_of(max(slice_figure - gain, 0.0), half_width=half)
         return RANKS[judged(policy, [one], rmse=rmse).verdict]
 

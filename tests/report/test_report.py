@@ -127,6 +127,11 @@ def test_figures_and_provenance_are_on_the_page(written: ReportFiles) -> None:
         assert shown in text, shown
 
 
+def test_slices_without_an_interval_are_named(written: ReportFiles) -> None:
+    for text in (page_of(written).text, written.markdown.read_text(encoding="utf-8")):
+        assert re.search(r"Not compared, for want of test trips.*pickup: Staten Island \(1\)", text)
+
+
 @pytest.mark.parametrize(
     ("candidate", "half_width", "headline", "gate"),
     [
@@ -193,6 +198,7 @@ def test_hostile_content_is_shown_and_never_run(
     comparison["slices"][0]["slice"] = comparison["baseline"]["name"] = EVIL
     comparison["slices"][1]["slice"] = "]]></svg><script>alert(3)</script>"
     comparison["slices"][2]["slice"] = "\u202edrawkcab \u0000 \u51fa\u79df\u8f66 \ufffe"
+    comparison["slices_uncompared"][0]["slice"] = EVIL
     comparison["candidate"]["path"] = "javascript:alert(4)"
     samples["worst_trips"][0]["trip"] = {"pickup_datetime": EVIL, EVIL: EVIL, "pickup_zone": {}}
     samples["features"] = {EVIL: {"mean": EVIL}}

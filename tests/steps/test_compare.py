@@ -141,7 +141,8 @@ def test_the_document_has_the_fields_of_the_contract(
     )
     assert set(document) == {
         *("schema_version", "improved", "verdict", "reasons", "primary_metric", "confidence"),
-        *("slice_confidence", "metrics", "slices", "test_data", "candidate", "baseline"),
+        *("slice_confidence", "metrics", "slices", "slices_uncompared", "test_data", "candidate"),
+        "baseline",
         *("policy", "policy_sha256", "job", "commit", "branch", "created_at"),
     }
     figures = {"unit", "direction", "candidate", "baseline", "change", "relative_change"}
@@ -174,6 +175,10 @@ def test_slices_with_few_trips_are_inconclusive_and_shown(
     small = [row for row in document["slices"] if row["rows"] < 100]
     assert small
     assert {row["verdict"] for row in small} == {"inconclusive"}
+    compared_names = [row["slice"] for row in document["slices"]]
+    apart = [row["slice"] for row in document["slices_uncompared"]]
+    assert sorted(compared_names + apart) == sorted(NAMES)
+    assert all(row["rows"] < 3 for row in document["slices_uncompared"])
 
 
 def test_the_policy_given_is_the_policy_used(compared: Compared, strong_model: Path) -> None:

@@ -13,6 +13,7 @@ from taxiops.cloud import models
 from taxiops.domain.evidence import problems_of_tags
 from taxiops.domain.outcome_files import parse_promotion, parse_verdict
 from taxiops.errors import EvidenceError, NotFound, StepFailed, UsageError
+from taxiops.workflows.baseline import check_baseline
 from taxiops.workflows.compare import CompareOptions, compare
 from taxiops.workflows.decide_gate import decide_gate
 from taxiops.workflows.deploy import DeployOptions, deploy
@@ -95,6 +96,21 @@ def test_the_serving_or_newest_version_is_the_baseline(
         (each.comparison.report_document or {})["baseline"]["kind"] for each in (first, second)
     ]
     assert kinds == ["naive", "registry"]
+
+
+def test_a_report_against_what_is_no_longer_to_beat_is_stale(
+    world: "World", first: "Promoted", second: "Promoted"
+) -> None:
+    connection = world.connect()
+    measured = [
+        {"name": each.promotion.name, "version": each.promotion.version} for each in (first, second)
+    ]
+    check_baseline(connection, measured[1], ignore)
+    for outdated in (measured[0], {"name": "initial charge plus price per mile", "version": ""}):
+        with pytest.raises(EvidenceError, match=r"baseline\.version: the candidate was") as caught:
+            check_baseline(connection, outdated, ignore)
+        assert caught.value.details["field"] == "baseline.version"
+        assert f"it has to beat version {second.promotion.version}." in caught.value.what
 
 
 def test_a_promotion_that_died_before_its_tags_is_completed(
