@@ -3,32 +3,19 @@
 import http.client
 import secrets
 import socket
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from taxiops.emulator.state.execution import step_environment, tail
-from taxiops.emulator.state.processes import Process
 from taxiops.emulator.state.routing import Instance
+from taxiops.emulator.state.scoring_process import start_server
 
 PROBE_TIMEOUT_S = 2.0
 # The proxy answers 408 at the request timeout; the container frees its worker just after.
 CONTAINER_MARGIN_MS = 1000
 # Defaults of the inference server (its constants.py).
 WORKERS, WORKER_TIMEOUT_S = "1", "300"
-# Microsoft's inference server bound to a Unix socket; its own entry point binds every address.
-SERVE = (
-    "import sys; sys.path.append(sys.argv[1]); "
-    "from azureml_inference_server_http.log_config import load_logging_config; "
-    "from azureml_inference_server_http.constants import PACKAGE_ROOT; "
-    "load_logging_config(PACKAGE_ROOT); "
-    "import gunicorn.app.wsgiapp as app; "
-    "sys.argv = ['scoring', '-b', 'unix:' + sys.argv[2], '-w', sys.argv[3], "
-    "'--timeout', sys.argv[4], '--error-logfile', '-', '--no-control-socket', "
-    "'azureml_inference_server_http.server.entry:app']; "
-    "app.WSGIApplication('%(prog)s').run()"
-)
 
 
 class ServerFailed(Exception):
@@ -59,12 +46,14 @@ class ScoringServer:
         self.plan = plan
         self.instance = Instance(str(plan.sockets / secrets.token_hex(4)))
         environment = server_environment(plan)
-        command = [sys.executable, "-c", SERVE, str(plan.code), self.instance.socket_path]
-        command += [
+        arguments = [str(plan.code), self.instance.socket_path]
+        arguments += [
             environment.get("WORKER_COUNT", WORKERS),
             environment.get("WORKER_TIMEOUT", WORKER_TIMEOUT_S),
         ]
-        self._process = Process(command, cwd=plan.code, env=environment, log=plan.log)
+        self._process = start_server(
+            arguments, model=plan.model_folder, cwd=plan.code, env=environment, log=plan.log
+        )
 
     def is_alive(self) -> bool:
         return self._process.exit_code() is None

@@ -35,7 +35,8 @@ def run(raw):
     if request.get("kill_server"):
         os.kill(os.getppid(), signal.SIGKILL)
         os._exit(1)
-    return {"who": os.environ.get("WHO"), "pid": os.getpid(), "model": MODEL, "size": len(raw)}
+    who = {"who": os.environ.get("WHO"), "pid": os.getpid(), "debug": __debug__}
+    return {**who, "model": MODEL, "size": len(raw)}
 """
 
 
