@@ -50,14 +50,23 @@ Seconds = Annotated[
 Live = Annotated[
     bool, typer.Option("--live", help="Only scoring requests that the traffic rules routed.")
 ]
+Environments = Annotated[
+    str,
+    typer.Option(
+        "--environments",
+        metavar="MODE",
+        help="What steps run in: current (our own Python, the default), or isolated (a virtual "
+        "environment for each conda specification).",
+    ),
+]
 
 
 @command(app, "start", both=True)
-def start(session: Session) -> Outcome:
+def start(session: Session, environments: Environments = "") -> Outcome:
     """Start the emulator, or find the one that runs."""
     from taxiops.workflows import emulator
 
-    return shown(emulator.start(session.settings), "The emulator runs.")
+    return shown(emulator.start(session.settings, environments), "The emulator runs.")
 
 
 @command(app, "stop", both=True)

@@ -98,10 +98,15 @@ def still_running(settings: Settings) -> Emulator | None:
         return None
 
 
-def begin_start(settings: Settings) -> "subprocess.Popen[str]":
-    """Ask for a running emulator; the answer is awaited by `finish_start`."""
+def begin_start(settings: Settings, environments: str = "") -> "subprocess.Popen[str]":
+    """Ask for a running emulator; the answer is awaited by `finish_start`.
+
+    environments: what its steps run in; empty: as it runs already, or the default.
+    """
     arguments = [sys.executable, "-P", "-m", "taxiops.emulator", "start"]
     arguments += ["--state", str(settings.emulator_state), "--seed", json.dumps(seed_of(settings))]
+    if environments:
+        arguments += ["--environments", environments]
     environ = {key: value for key, value in os.environ.items() if key != "AZUREML_CURRENT_CLOUD"}
     return subprocess.Popen(
         arguments,

@@ -16,12 +16,20 @@ def main() -> int:
     parser.add_argument("--add", type=json.loads, default=None, help="a fault to switch on")
     parser.add_argument("--clear", action="store_true", help="switch all faults off")
     parser.add_argument("--owner-pid", type=int, default=None, help="end with this process")
+    parser.add_argument(
+        "--environments",
+        choices=("current", "isolated"),
+        default=None,
+        help="what steps run in: our own Python, or one built for each conda specification",
+    )
     options = parser.parse_args()
     if options.action == "run":
-        return server.run(options.state, options.owner_pid)
+        return server.run(options.state, options.owner_pid, options.environments or "current")
     try:
         if options.action == "start":
-            document = server.start(options.state, options.seed, options.owner_pid)
+            document = server.start(
+                options.state, options.seed, options.owner_pid, options.environments
+            )
         elif options.action == "fault":
             document = server.fault(options.state, options.add, is_clearing=options.clear)
         else:

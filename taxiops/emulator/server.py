@@ -69,16 +69,23 @@ def status(state: Path) -> Json:
     return {**document, "running": is_running(state), "state": str(state)}
 
 
-def start(state: Path, seed: Json | None = None, owner_pid: int | None = None) -> Json:
+def start(
+    state: Path,
+    seed: Json | None = None,
+    owner_pid: int | None = None,
+    environments: str | None = None,
+) -> Json:
     """Start the daemon, or find the running one; seed it. Raises EmulatorError.
 
+    environments: `current` or `isolated`, what steps run in; None takes the running one as it is.
     Two concurrent starts end with one daemon.
     """
     state = state.absolute()
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     with start_lock(state):
-        process = None if is_running(state) else launch(state, owner_pid)
+        process = None if is_running(state) else launch(state, owner_pid, environments)
         await_ready(state, process)
+        check_environments(state, environments)
         if seed:
             call(state, "POST", "/_emulator/seed", seed)
     return status(state)
@@ -91,10 +98,24 @@ def start_lock(state: Path) -> Iterator[None]:
         yield
 
 
-def launch(state: Path, owner_pid: int | None) -> "subprocess.Popen[bytes]":
+def check_environments(state: Path, wanted: str | None) -> None:
+    """Raises EmulatorError when the running daemon gives steps other environments than wanted."""
+    runs = read_state(state).get("environments")
+    if wanted and runs != wanted:
+        raise EmulatorError(
+            f"The emulator runs with {runs} environments, not {wanted}. "
+            "Stop it first: taxiops emulator stop."
+        )
+
+
+def launch(
+    state: Path, owner_pid: int | None, environments: str | None
+) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-P", "-m", "taxiops.emulator", "run", "--state", str(state)]
     if owner_pid:
         command += ["--owner-pid", str(owner_pid)]
+    if environments:
+        command += ["--environments", environments]
     (state / "emulator.json").unlink(missing_ok=True)
     with (state / "emulator.log").open("ab") as log:
         return subprocess.Popen(
@@ -225,7 +246,7 @@ def reset(state: Path) -> Json:
     return status(state)
 
 
-def run(state: Path, owner_pid: int | None = None) -> int:
+def run(state: Path, owner_pid: int | None = None, environments: str = "current") -> int:
     """Serve until SIGTERM, SIGINT or the end of the owner. Returns the exit code."""
     os.umask(0o077)
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -239,11 +260,11 @@ def run(state: Path, owner_pid: int | None = None) -> int:
         sys.stderr.write(f"{problem}\n")
         return 1
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    asyncio.run(serve(state, owner_pid))
+    asyncio.run(serve(state, owner_pid, environments))
     return 0
 
 
-async def serve(state: Path, owner_pid: int | None) -> None:
+async def serve(state: Path, owner_pid: int | None, environments: str) -> None:
     """Wire the parts, listen, wait, and take everything down in the reverse order."""
     import uvicorn
 
@@ -256,7 +277,8 @@ async def serve(state: Path, owner_pid: int | None) -> None:
     ports = read_ports(state)
     sockets = [listen(ports.get(name, 0)) for name in ("arm", "blobs", "scoring")]
     addresses = [f"https://{HOST}:{each.getsockname()[1]}" for each in sockets]
-    emulator, proxy = build(state, identity, addresses, sockets[2], server_context(state / "tls"))
+    context = server_context(state / "tls")
+    emulator, proxy = build(state, identity, addresses, sockets[2], context, environments)
     app = App(emulator, sockets[1].getsockname()[1])
     config = uvicorn.Config(
         app,
@@ -272,7 +294,7 @@ async def serve(state: Path, owner_pid: int | None) -> None:
     proxy.start()
     emulator.recover()
     write_ports(state, sockets)
-    write_state(state, identity, addresses, authority)
+    write_state(state, identity, addresses, authority, environments)
     watcher = asyncio.create_task(watch_owner(server, owner_pid)) if owner_pid else None
     # uvicorn raises the signal that stopped it again; there is still to clean up then.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -314,7 +336,9 @@ def write_ports(state: Path, sockets: list[socket.socket]) -> None:
     write_private(state / "ports.json", json.dumps(ports).encode())
 
 
-def write_state(state: Path, identity: Identity, addresses: list[str], authority: Path) -> None:
+def write_state(
+    state: Path, identity: Identity, addresses: list[str], authority: Path, environments: str
+) -> None:
     document = {
         "schema_version": 1,
         "pid": os.getpid(),
@@ -325,6 +349,7 @@ def write_state(state: Path, identity: Identity, addresses: list[str], authority
         "tenant_id": identity.tenant_id,
         "client_id": identity.client_id,
         "client_secret": identity.client_secret,
+        "environments": environments,
         "started_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     write_private(state / "emulator.json", json.dumps(document, indent=2).encode())

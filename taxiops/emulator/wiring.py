@@ -10,6 +10,7 @@ from taxiops.emulator.scoring import ScoringProxy
 from taxiops.emulator.state.assets import Assets
 from taxiops.emulator.state.blobs import Blobs
 from taxiops.emulator.state.deployments import Deployments
+from taxiops.emulator.state.environments import ISOLATED, Environments
 from taxiops.emulator.state.faults import Faults
 from taxiops.emulator.state.job_environment import Surroundings, ensure_bundle
 from taxiops.emulator.state.jobs import Jobs
@@ -24,6 +25,7 @@ def build(
     addresses: list[str],
     scoring_socket: socket.socket,
     context: ssl.SSLContext,
+    environment_mode: str,
 ) -> tuple[Emulator, ScoringProxy]:
     """All parts of the emulator on a state folder; nothing serves yet."""
     store = Store(state / "emulator.db")
@@ -33,7 +35,9 @@ def build(
     bundle = ensure_bundle(state / "tls" / "ca.pem")
     surroundings = Surroundings(addresses[0], identity.client_id, bundle)
     tracking = Tracking(store)
-    jobs = Jobs(store, blobs, assets, state / "jobs", surroundings, tracking)
+    is_isolated = environment_mode == ISOLATED
+    environments = Environments(assets, state / "environments", is_isolated=is_isolated)
+    jobs = Jobs(store, blobs, assets, state / "jobs", surroundings, tracking, environments)
     faults = Faults()
     deployments = Deployments(store, assets, operations, state / "deployments", faults)
     emulator = Emulator(

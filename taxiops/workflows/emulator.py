@@ -13,6 +13,7 @@ from taxiops.config import Settings
 from taxiops.errors import StepFailed, UsageError
 from taxiops.workflows.documents import SCHEMA_VERSION
 
+ENVIRONMENTS = ("current", "isolated")
 LOG_LINES = 200
 TAIL_BYTES = 256 * 1024
 
@@ -28,10 +29,20 @@ class EmulatorResult:
         return {"schema_version": SCHEMA_VERSION, **self.facts, "next_command": self.next_command}
 
 
-def start(settings: Settings) -> EmulatorResult:
-    """Start it, or find the one that runs; seeds the workspaces and the registry."""
+def start(settings: Settings, environments: str = "") -> EmulatorResult:
+    """Start it, or find the one that runs; seeds the workspaces and the registry.
+
+    environments: what steps run in; empty: what they do already, or the emulator's own Python.
+    Raises UsageError for what there is not.
+    """
     require_local(settings)
-    local.finish_start(local.begin_start(settings), settings)
+    if environments not in {"", *ENVIRONMENTS}:
+        raise UsageError(
+            f"--environments is {environments!r}, but must be one of {', '.join(ENVIRONMENTS)}.",
+            hint="taxiops emulator start --environments isolated",
+            code="emulator-environments",
+        )
+    local.finish_start(local.begin_start(settings, environments), settings)
     return status(settings)
 
 

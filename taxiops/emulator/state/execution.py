@@ -30,6 +30,8 @@ SCRUBBED_PREFIXES = (
     "MSI_",
     "TAXIOPS_",
 )
+# What says where our own interpreter finds packages, and means nothing to another one.
+OF_OUR_INTERPRETER = ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
 TAIL_CHARACTERS = 4000
 
 
@@ -156,6 +158,9 @@ def tail(log: Path) -> str:
 def step_environment(own: Mapping[str, str], binaries: Path = OWN_BINARIES) -> dict[str, str]:
     """The emulator's environment without secrets, an interpreter first on PATH, and the step's."""
     environment = {key: value for key, value in os.environ.items() if not is_scrubbed(key)}
+    if binaries != OWN_BINARIES:
+        for name in OF_OUR_INTERPRETER:
+            environment.pop(name, None)
     environment["PATH"] = os.pathsep.join([str(binaries), environment.get("PATH", os.defpath)])
     environment["PYTHONUNBUFFERED"] = "1"
     return {**environment, **own}

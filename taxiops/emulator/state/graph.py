@@ -51,8 +51,9 @@ class Step:
 
     @property
     def environment(self) -> str:
-        """The reference of its environment, without the prefix that only components have."""
-        return str(self.spec.get("environment") or "").removeprefix("azureml:")
+        """The reference of its environment; ARM ids have a prefix in components only."""
+        reference = str(self.spec.get("environment") or "")
+        return reference.replace("azureml:/subscriptions/", "/subscriptions/", 1)
 
 
 @dataclass(frozen=True)

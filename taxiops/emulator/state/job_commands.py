@@ -11,6 +11,7 @@ from typing import Any
 from taxiops.emulator.state import graph
 from taxiops.emulator.state.assets import Unresolved
 from taxiops.emulator.state.cancellation import Cancellation
+from taxiops.emulator.state.environments import Environments
 from taxiops.emulator.state.execution import StepEnd, StepFailed, StepRun, run_step
 from taxiops.emulator.state.job_bindings import Bindings
 from taxiops.emulator.state.job_documents import JobDocuments
@@ -21,6 +22,8 @@ from taxiops.emulator.state.values import Value
 
 Json = dict[str, Any]
 logger = logging.getLogger(__name__)
+# Where Azure ML keeps the log of the image that it built for a job.
+BUILD_LOG = "azureml-logs/20_image_build_log.txt"
 PARALLEL_STEPS = 3
 SLOT_POLL_S = 0.05
 BROKEN = (graph.BadGraph, Unresolved, OSError, ValueError, KeyError)
@@ -53,7 +56,9 @@ class Commands:
         surroundings: Surroundings,
         secrets: JobSecrets,
         tracking: Tracking,
+        environments: Environments,
     ) -> None:
+        self.environments = environments
         self._tracking = tracking
         self._documents, self._bindings, self._outputs = documents, bindings, outputs
         self._surroundings, self._secrets = surroundings, secrets
@@ -75,6 +80,10 @@ class Commands:
             {key: each.text for key, each in values.items()},
             {key: each.text for key, each in made.items()},
         )
+        artifacts = self._documents.artifacts(run.scope, name)
+        interpreter = self.environments.interpreter(
+            run.scope, step.environment, artifacts / BUILD_LOG, run.cancellation
+        )
         with self._slot(run), self._secrets.lend() as secret:
             tags = {"mlflow.rootRunId": run.root, "mlflow.source.type": "JOB"}
             tracked = self._tracking.open(run.scope, name, run.experiment, tags)
@@ -86,9 +95,10 @@ class Commands:
                     command=command,
                     code=self._bindings.code(run.scope, step),
                     work=self._documents.folder / name / "wd",
-                    artifacts=self._documents.artifacts(run.scope, name),
+                    artifacts=artifacts,
                     environment={**own, **ports(values, made), **telling, **reaching},
                     timeout_s=step.timeout_s,
+                    binaries=interpreter.binaries,
                 ),
                 run.cancellation,
             )

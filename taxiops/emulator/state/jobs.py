@@ -8,6 +8,7 @@ from typing import Any
 from taxiops.emulator.state.assets import Assets, Unresolved
 from taxiops.emulator.state.blobs import Blobs
 from taxiops.emulator.state.cancellation import Cancellation
+from taxiops.emulator.state.environments import Environments
 from taxiops.emulator.state.job_bindings import Bindings
 from taxiops.emulator.state.job_commands import Commands
 from taxiops.emulator.state.job_documents import FINAL, JobDocuments
@@ -33,12 +34,15 @@ class Jobs(JobDocuments):
         folder: Path,
         surroundings: Surroundings,
         tracking: Tracking,
+        environments: Environments,
     ) -> None:
         super().__init__(store, blobs, folder)
         self.secrets = JobSecrets()
         bindings = Bindings(assets, folder / "downloads")
         outputs = Outputs(store, blobs, assets, self)
-        commands = Commands(self, bindings, outputs, surroundings, self.secrets, tracking)
+        commands = Commands(
+            self, bindings, outputs, surroundings, self.secrets, tracking, environments
+        )
         parts = Parts(self, bindings, outputs, commands, Reuse(store, self), tracking)
         self._runner = Runner(parts)
         self._cancels: dict[tuple[str, str], Cancellation] = {}

@@ -15,7 +15,7 @@ from taxiops.emulator.state.job_commands import Run, ended
 from taxiops.emulator.state.job_documents import PIPELINE_LOG, now
 from taxiops.emulator.state.job_outputs import joined
 from taxiops.emulator.state.job_parts import Parts
-from taxiops.emulator.state.reuse import key_of, own_interpreter
+from taxiops.emulator.state.reuse import key_of
 from taxiops.emulator.state.sweep_running import SweepRun
 from taxiops.emulator.state.values import Value
 
@@ -125,7 +125,8 @@ class PipelineRun:
             made = SweepRun(self._parts, run, child, step, step.node, values).run(asked)
             self._parts.outputs.register(scope, child, step.outputs)
             return made
-        key = key_of(step, values, asked, own_interpreter())
+        interpreter = self._parts.commands.environments.identity(scope, step.environment)
+        key = key_of(step, values, asked, interpreter)
         original = self._parts.reuse.find(scope, key) if key else None
         if original and not run.settings.is_rerun_forced:
             self._log.write(f"Step {step.name} reuses the outputs of {original['name']}.")

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import sys
-import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,11 +58,3 @@ def key_of(
     }
     canonical = json.dumps(document, sort_keys=True, default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def own_interpreter() -> str:
-    """What tells our own interpreter from one with other packages: where they are, and when they
-    were last installed.
-    """
-    packages = Path(sysconfig.get_paths()["purelib"])
-    return f"{sys.version} {packages} {packages.stat().st_mtime_ns}"

@@ -11,6 +11,7 @@ import pytest
 
 from taxiops.emulator.state.assets import Assets
 from taxiops.emulator.state.blobs import Blobs
+from taxiops.emulator.state.environments import Environments
 from taxiops.emulator.state.job_environment import Surroundings
 from taxiops.emulator.state.jobs import Jobs
 from taxiops.emulator.state.store import Store
@@ -176,7 +177,9 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
         store.put("datastore", SCOPE, f"workspace{name}store", {"container": container})
     surroundings = Surroundings("https://127.0.0.1:2", "an-id", tmp_path / "bundle.pem")
     assets = Assets(store, blobs)
-    jobs = Jobs(store, blobs, assets, tmp_path / "jobs", surroundings, Tracking(store))
+    environments = Environments(assets, tmp_path / "environments", is_isolated=False)
+    tracking = Tracking(store)
+    jobs = Jobs(store, blobs, assets, tmp_path / "jobs", surroundings, tracking, environments)
     yield Parts(jobs, assets, blobs)
     jobs.close()
     store.close()
