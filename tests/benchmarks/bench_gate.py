@@ -133,8 +133,10 @@ def share_of(count: int, trials: int = TRIALS) -> dict[str, float]:
 
 
 def overlaps(share: dict[str, float], low: float, high: float) -> bool:
-    """Whether the trials leave it possible that the true share lies within."""
-    return share["low"] <= high and share["high"] >= low
+    """Whether chance alone, of which half an interval more is left, may have put it outside: there
+    are many shares, and one in twenty is beyond its own interval."""
+    room = (share["high"] - share["low"]) / 4
+    return share["low"] - room <= high and share["high"] + room >= low
 
 
 def covered(world: World, rows: int) -> dict[str, dict[str, float]]:
