@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from taxiops.cloud import connect
+from taxiops.cloud.client import Connection
+from taxiops.config import load_settings
+
 ROOT = Path(__file__).parents[2]
 TAXIOPS = Path(sys.executable).with_name("taxiops")
 DEADLINE_S = 280
@@ -75,15 +79,15 @@ class World:
         assert isinstance(document, dict)
         return document
 
+    def connect(self, env: str) -> Connection:
+        """The plain SDK's clients, in this process."""
+        environ = {"TAXIOPS_EMULATOR_STATE": str(self.state)}
+        return connect("local", env, load_settings({"env": env}, environ, ROOT))
+
     def traffic(self, env: str) -> Mapping[str, int]:
         """Shares above zero, as the plain SDK reads them."""
-        return self.script(
-            "import json\n"
-            "from taxiops.cloud import connect\n"
-            f"client = connect('local', '{env}').workspace\n"
-            f"endpoint = client.online_endpoints.get('taxi-class-{env}')\n"
-            "print(json.dumps({k: v for k, v in endpoint.traffic.items() if v}))\n"
-        )
+        endpoint = self.connect(env).workspace.online_endpoints.get(f"taxi-class-{env}")
+        return {slot: share for slot, share in endpoint.traffic.items() if share}
 
 
 @pytest.fixture(scope="session")
