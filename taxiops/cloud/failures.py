@@ -33,7 +33,11 @@ REFUSED = Kind(StepFailed, "azure-refused")
 INVALID = Kind(UsageError, "azure-invalid-input")
 NO_PLACE = Kind(NotFound, "azure-not-found")
 LOCAL_DOCKER = Kind(StepFailed, "azure-local-docker")
-LOGIN = Kind(NotAuthorised, "azure-not-authenticated", "az login, or set AZURE_CLIENT_ID etc.")
+LOGIN = Kind(
+    NotAuthorised,
+    "azure-not-authenticated",
+    "az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
+)
 
 # By class name; a subclass that has no entry has its nearest ancestor's.
 KINDS = {

@@ -15,6 +15,7 @@ from taxiops.emulator.api.wire import (
 from taxiops.emulator.api.workspaces import read_workspace
 from taxiops.emulator.context import Emulator
 from taxiops.emulator.state.graph import PARENT_INPUT
+from taxiops.emulator.state.values import with_modes
 
 routes = Routes()
 KINDS = frozenset({"Pipeline", "Command", "Sweep"})
@@ -44,7 +45,7 @@ def put(emulator: Emulator, request: Request) -> Response:
             f"only {sorted(KINDS)}."
         )
     check_computes(emulator, request, properties)
-    document = emulator.jobs.create(scope, name, properties)
+    document = emulator.jobs.create(scope, name, with_modes(properties))
     return Response(201, rest(emulator, workspace, document))
 
 

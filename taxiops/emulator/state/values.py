@@ -62,6 +62,31 @@ class Place:
         }
 
 
+def with_modes(properties: Mapping[str, Any]) -> Json:
+    """A submitted job as Azure keeps it: data without a mode has the usual one."""
+    filled = dict(properties)
+    usual = (
+        ("inputs", "jobInputType", "ReadOnlyMount"),
+        ("outputs", "jobOutputType", "ReadWriteMount"),
+    )
+    for name, kind, mode in usual:
+        given = properties.get(name)
+        if isinstance(given, dict):
+            filled[name] = {
+                key: {**each, "mode": mode} if lacks_mode(each, kind) else each
+                for key, each in given.items()
+            }
+    return filled
+
+
+def lacks_mode(binding: object, kind: str) -> bool:
+    """Whether it is a file, folder or model, and nobody said how it comes to the job."""
+    if not isinstance(binding, dict) or binding.get("mode"):
+        return False
+    found = str(binding.get(kind))
+    return found in {FILE, FOLDER} or found.endswith("_model")
+
+
 def place_of(document: Mapping[str, Any]) -> Place:
     return Place(**{key: str(document[key]) for key in ("container", "path", "kind", "uri")})
 

@@ -1,6 +1,9 @@
 """Who is let in where: tokens, signatures, and what is said to those who are not."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -169,3 +172,36 @@ def test_unknown_routes_are_named_and_known_ones_tell_the_method(wire: Any) -> N
     assert "/schedules" in answer.json()["error"]["message"]
     assert wire.call("PATCH", "models").status_code == 405
     assert json.loads(wire.call("GET", "models/none").text)["error"]["details"] == []
+
+
+@pytest.mark.parametrize(("secret", "code"), [("own", 5), ("guessed", 4)])
+def test_a_wrong_secret_ends_a_command_with_the_remedy(
+    emulator: Any, wire: Any, trusting: Path, tmp_path: Path, secret: str, code: int
+) -> None:
+    """The cloud `azure`, which is the emulator here; with the right secret nothing serves yet."""
+    given = wire.identity.client_secret if secret == "own" else secret
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "REQUESTS_CA_BUNDLE": str(trusting),
+        "SSL_CERT_FILE": str(trusting),
+        "NO_PROXY": "127.0.0.1",
+        "ARM_CLOUD_METADATA_URL": f"{wire.arm}/metadata/endpoints?api-version=2019-05-01",
+        "REGISTRY_DISCOVERY_ENDPOINT_URL": f"{wire.arm}/",
+        "AZURE_AUTHORITY_HOST": wire.arm,
+        "AZURE_TENANT_ID": "adfs",
+        "AZURE_CLIENT_ID": wire.identity.client_id,
+        "AZURE_CLIENT_SECRET": given,
+        "AZURE_SUBSCRIPTION_ID": "00000000-0000-0000-0000-000000000000",
+        "AML_DEV_RESOURCE_GROUP": "rg-test",
+        "AML_DEV_WORKSPACE": "mlwtest",
+        "AML_DEV_ENDPOINT": "none-such",
+    }
+    command = [sys.executable, "-m", "taxiops.cli", "traffic", "show", "--cloud", "azure", "--json"]
+    done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True)
+    told = done.stdout + done.stderr
+    assert done.returncode == code, told
+    assert "Traceback" not in told
+    assert given not in told
+    if code == 4:
+        assert "AZURE_CLIENT_SECRET" in told
