@@ -12,13 +12,13 @@ import pytest
 from taxiops.cloud import models
 from taxiops.domain.evidence import problems_of_tags
 from taxiops.domain.outcome_files import parse_promotion, parse_verdict
-from taxiops.errors import EvidenceError, NotFound, StepFailed, UsageError
+from taxiops.errors import EvidenceError, StepFailed, UsageError
 from taxiops.workflows.baseline import check_baseline
 from taxiops.workflows.compare import CompareOptions, compare
 from taxiops.workflows.decide_gate import decide_gate
 from taxiops.workflows.deploy import DeployOptions, deploy
 from taxiops.workflows.promote import promote
-from taxiops.workflows.registry import choose_version
+from taxiops.workflows.registry import fit_for, list_promoted
 from taxiops.workflows.rollout import connect_to
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ def test_prod_refuses_a_version_let_pass_by_decree_and_passes_it_over_when_it_ch
     strict = connect_to(replace(settings, tables={**settings.tables, "gate": {}}))
     with pytest.raises(EvidenceError, match="not for Prod: its gate was overridden"):
         deploy(strict.settings, DeployOptions(model_version=name), ignore)
-    with pytest.raises(NotFound, match="no promoted version"):
-        choose_version(strict, None, None, told.append)
+    promoted = list_promoted(strict)
+    assert name not in [each.version for each in fit_for(strict, promoted, told.append)]
     assert f"passing over version {name}" in " ".join(told)
-    assert choose_version(world.connect("prod"), None, None, ignore).tags["overridden_by"]
+    assert list(fit_for(world.connect("prod"), promoted, ignore)) == promoted
 
 
 def test_every_file_fits_its_published_schema(first: "Promoted", read: Read) -> None:
