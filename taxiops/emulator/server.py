@@ -283,6 +283,7 @@ async def serve(state: Path, owner_pid: int | None, environments: str) -> None:
     config = uvicorn.Config(
         app,
         http=Protocol,
+        ws="none",
         log_level="warning",
         access_log=False,
         lifespan="off",

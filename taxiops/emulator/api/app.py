@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -31,7 +32,8 @@ from taxiops.emulator.api import (
     workspaces,
 )
 from taxiops.emulator.api.blobs import serve_blobs
-from taxiops.emulator.api.wire import AzureError, Json, Request, Response, Route
+from taxiops.emulator.api.shapes import check_shape
+from taxiops.emulator.api.wire import AzureError, Json, Request, Response, Route, bad_request
 from taxiops.emulator.context import Emulator
 from taxiops.emulator.identity import CONTROL_AUDIENCES, refused_token
 from taxiops.emulator.state.assets import Unresolved
@@ -65,6 +67,9 @@ MODULES = (
 )
 ROUTES: tuple[Route, ...] = tuple(route for module in MODULES for route in module.routes.table)
 
+# A name is one part of a path: of URLs, and of files.
+BAD_IN_NAMES = re.compile(r"[/\\\x00-\x1f\x7f]")
+MOST_NAME = 255
 # The member of a request's scope that breaks its connection; see protocol.py.
 BREAK = "taxiops.break"
 Message = dict[str, Any]
@@ -88,9 +93,12 @@ class App:
         if scope["type"] != "http":
             return
         is_blob = scope["server"][1] == self._blob_port
+        is_data = is_blob or ARTIFACTS in scope["path"]
+        most = MOST_BLOB_BYTES if is_data else MOST_ARM_BYTES
         try:
-            is_data = is_blob or ARTIFACTS in scope["path"]
-            body = await read_body(receive, MOST_BLOB_BYTES if is_data else MOST_ARM_BYTES)
+            if int(dict(scope["headers"]).get(b"content-length", 0)) > most:
+                raise TooLarge
+            body = await read_body(receive, most)
         except TooLarge:
             error = AzureError(413, "RequestEntityTooLarge", "The request body is too large.")
             await write_response(send, error_response(error), scope["method"])
@@ -142,6 +150,8 @@ def answer(emulator: Emulator, request: Request) -> Response:
         route, parameters = find_route(request)
         if not route.is_anonymous:
             authenticate(emulator, request)
+        if route.body is not None:
+            check_shape(request.json(), route.body)
         answered = faults.routed(emulator, route, request, parameters)
         return api_versions.warned(route, request, answered)
     except AzureError as error:
@@ -172,10 +182,21 @@ def find_route(request: Request) -> tuple[Route, Mapping[str, str]]:
     for route in ROUTES:
         match = route.pattern.fullmatch(request.path)
         if match and route.method == request.method:
-            return route, {key: unquote(value) for key, value in match.groupdict().items()}
+            parameters = {key: unquote(value) for key, value in match.groupdict().items()}
+            check_names(route, parameters)
+            return route, parameters
         known = known or match is not None
     status, code = (405, "MethodNotAllowed") if known else (501, "NotImplemented")
     raise AzureError(status, code, f"{request.method} {request.path} is not emulated.")
+
+
+def check_names(route: Route, parameters: Mapping[str, str]) -> None:
+    """Raises AzureError 400 for what is no name of a resource, such as a path in its place."""
+    for key, value in parameters.items():
+        is_path = "{" + key + ":rest}" in route.template
+        is_bad = not value.strip(".") or BAD_IN_NAMES.search(value) or len(value) > MOST_NAME
+        if is_bad and not is_path:
+            raise bad_request(f"{value[:80]!r} is no name for a {key}.", "InvalidResourceName")
 
 
 def error_response(error: AzureError) -> Response:

@@ -25,12 +25,13 @@ def home_of(emulator: Emulator, request: Request) -> versions.Home:
     )
 
 
-def add(method: str, template: str) -> Callable[[Handler], Handler]:
+def add(method: str, template: str, body: object = None) -> Callable[[Handler], Handler]:
     """Register a handler for every kind of asset; it finds the kind among the path parameters."""
 
     def register(handler: Handler) -> Handler:
         for kind in KINDS:
-            routes.add(method, f"{WORKSPACE}/{kind}{template}")(with_kind(handler, kind))
+            path = f"{WORKSPACE}/{kind}{template}"
+            routes.add(method, path, body=body)(with_kind(handler, kind))
         return handler
 
     return register
@@ -53,7 +54,7 @@ def get_container(emulator: Emulator, request: Request) -> Response:
     return versions.get_container(emulator, request, home_of(emulator, request))
 
 
-@add("PUT", "/{name}")
+@add("PUT", "/{name}", versions.CONTAINER_BODY)
 def put_container(emulator: Emulator, request: Request) -> Response:
     return versions.put_container(emulator, request, home_of(emulator, request))
 
@@ -98,7 +99,7 @@ def delete_version(emulator: Emulator, request: Request) -> Response:
     return Response(200 if found else 204)
 
 
-@add("PUT", "/{name}/versions/{version}")
+@add("PUT", "/{name}/versions/{version}", versions.VERSION_BODY)
 def put_version(emulator: Emulator, request: Request) -> Response:
     return versions.put_version(emulator, request, home_of(emulator, request))
 

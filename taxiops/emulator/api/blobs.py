@@ -1,5 +1,6 @@
 """The blob service's wire: three URL layouts, blocks, ranges, lists and SAS."""
 
+import logging
 import re
 from email.utils import formatdate
 from typing import Any
@@ -19,6 +20,9 @@ from taxiops.emulator.state.leases import LeaseError
 VERSION = "2024-11-04"
 MOST_XML_BYTES = 4 * 1024 * 1024
 METADATA = "x-ms-meta-"
+METADATA_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
+logger = logging.getLogger(__name__)
 
 
 class BlobError(Exception):
@@ -40,6 +44,10 @@ def serve_blobs(emulator: Emulator, request: Request) -> Response:
         answer = failure(BlobError(error.status, error.code, error.message), request.method)
     except BlobError as error:
         answer = failure(error, request.method)
+    except Exception:
+        logger.exception("%s %s", request.method, request.path)
+        message = "The emulator failed; see its log: taxiops emulator logs."
+        answer = failure(BlobError(500, "InternalError", message), request.method)
     if answer is DROPPED:
         return answer
     headers = {
@@ -156,7 +164,7 @@ def read(emulator: Emulator, request: Request, container: str, blob: str) -> Res
     path = emulator.blobs.path(container, blob)
     if not wanted:
         return Response(200, path.read_bytes(), headers)
-    match = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted)
+    match = RANGE.fullmatch(wanted)
     begin = int(match[1]) if match else found.size
     if match is None or begin >= found.size:
         raise BlobError(416, "InvalidRange", "The range specified is invalid.")
@@ -183,18 +191,23 @@ def described(emulator: Emulator, container: str, blob: Blob) -> dict[str, str]:
 
 
 def metadata_of(request: Request) -> dict[str, str]:
-    return {
+    """Raises BlobError 400 for names that are no identifiers, as the service asks for."""
+    found = {
         key[len(METADATA) :]: value
         for key, value in request.headers.items()
         if key.startswith(METADATA)
     }
+    for name, value in found.items():
+        if not METADATA_NAME.fullmatch(name) or not value.isprintable():
+            raise BlobError(400, "InvalidMetadata", f"{name!r} cannot be metadata.")
+    return found
 
 
 def write(emulator: Emulator, request: Request, container: str, blob: str, comp: str) -> Response:
-    blobs = emulator.blobs
+    blobs, metadata = emulator.blobs, metadata_of(request)
     if comp == "metadata":
         existing(emulator, container, blob)
-        blobs.set_metadata(container, blob, metadata_of(request))
+        blobs.set_metadata(container, blob, metadata)
         return Response(200, b"")
     if comp == "block":
         blobs.put_block(container, blob, request.query.get("blockid", ""), request.body)
@@ -207,8 +220,8 @@ def write(emulator: Emulator, request: Request, container: str, blob: str, comp:
         placed = put(emulator, request, container, blob)
     else:
         raise BlobError(501, "NotImplemented", f"PUT comp={comp!r} is not emulated.")
-    if metadata_of(request):
-        blobs.set_metadata(container, blob, metadata_of(request))
+    if metadata:
+        blobs.set_metadata(container, blob, metadata)
     headers = {"etag": placed.etag, "last-modified": formatdate(placed.modified_s, usegmt=True)}
     return Response(201, b"", {**headers, "x-ms-request-server-encrypted": "true"})
 

@@ -1,5 +1,6 @@
 """The emulator's own routes, which Azure does not have: health and seeding."""
 
+import re
 import uuid
 from typing import Any
 
@@ -9,6 +10,10 @@ from taxiops.emulator.identity import same
 
 routes = Routes()
 KEY_HEADER = "x-emulator-key"
+NEEDED = ("subscription", "resource_group", "name")
+SEEDED_NAME = re.compile(r"(?!\.+$)[\w.()-]{1,90}")
+NAMED = dict.fromkeys(("subscription", "resource_group", "name", "location"), str)
+SEED_BODY = {"workspaces": [{**NAMED, "computes": [str]}], "registries": [NAMED]}
 
 
 def check_key(emulator: Emulator, request: Request) -> None:
@@ -23,18 +28,21 @@ def health(_emulator: Emulator, _request: Request) -> Response:
     return Response(body={"status": "running"})
 
 
-@routes.add("POST", "/_emulator/seed", is_anonymous=True)
+@routes.add("POST", "/_emulator/seed", is_anonymous=True, body=SEED_BODY)
 def seed(emulator: Emulator, request: Request) -> Response:
     """Make the named workspaces and registries where they are missing; changes nothing else."""
     check_key(emulator, request)
     document = request.json()
-    try:
-        for workspace in document.get("workspaces", []):
+    workspaces, registries = document.get("workspaces") or [], document.get("registries") or []
+    for each in [*workspaces, *registries]:
+        for field in NEEDED:
+            if not SEEDED_NAME.fullmatch(each.get(field) or ""):
+                raise bad_request(f"The seed names no {field} that can be one.")
+    with emulator.store.transaction():
+        for workspace in workspaces:
             seed_workspace(emulator, workspace)
-        for registry in document.get("registries", []):
+        for registry in registries:
             seed_registry(emulator, registry)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise bad_request(f"The seed lacks {error}.") from error
     return Response(body={"seeded": True})
 
 
@@ -53,7 +61,7 @@ def seed_workspace(emulator: Emulator, document: dict[str, Any]) -> None:
         if store.get("workspace", scope, "") is None:
             guid = str(uuid.uuid4())
             stored = {"id": identifier, "scope": scope, "name": document["name"], "guid": guid}
-            stored["location"] = document.get("location", "canadacentral")
+            stored["location"] = document.get("location") or "canadacentral"
             stored["container"] = f"azureml-blobstore-{guid}"
             store.put("workspace", scope, "", stored)
             for name, container in (
@@ -64,7 +72,7 @@ def seed_workspace(emulator: Emulator, document: dict[str, Any]) -> None:
                 is_default = name == "workspaceblobstore"
                 row = {"name": name, "container": container, "is_default": is_default}
                 store.put("datastore", scope, name, row)
-        for compute in document.get("computes", []):
+        for compute in document.get("computes") or []:
             store.put("compute", scope, compute.lower(), {"name": compute})
 
 
@@ -80,6 +88,6 @@ def seed_registry(emulator: Emulator, document: dict[str, Any]) -> None:
                 "guid": str(uuid.uuid4()),
                 "subscription": document["subscription"],
                 "resource_group": document["resource_group"],
-                "location": document.get("location", "canadacentral"),
+                "location": document.get("location") or "canadacentral",
             }
             emulator.store.put("registry", scope, "", stored)

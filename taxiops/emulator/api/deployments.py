@@ -2,6 +2,7 @@
 
 from taxiops.emulator.api.endpoints import ENDPOINT, json_object, read_endpoint
 from taxiops.emulator.api.operations import accepted, operation_headers
+from taxiops.emulator.api.shapes import TEXTS
 from taxiops.emulator.api.wire import (
     Json,
     Request,
@@ -21,6 +22,15 @@ from taxiops.emulator.state.traffic import NAME, NAME_RULE
 routes = Routes()
 DEPLOYMENT = ENDPOINT + "/deployments/{deployment}"
 SHOWN_LINES, MOST_LINES = 500, 100_000
+DEPLOYMENT_BODY = {
+    **dict.fromkeys(("location", "kind"), str),
+    "tags": TEXTS,
+    "sku": {"name": str},
+    "properties": {
+        **dict.fromkeys(("description", "instanceType", "environmentId", "model"), str),
+        **dict.fromkeys(("properties", "environmentVariables"), TEXTS),
+    },
+}
 
 
 def read_deployment(emulator: Emulator, request: Request) -> Json:
@@ -47,7 +57,7 @@ def get(emulator: Emulator, request: Request) -> Response:
     return Response(body=rest(emulator, request, read_deployment(emulator, request)))
 
 
-@routes.add("PUT", DEPLOYMENT)
+@routes.add("PUT", DEPLOYMENT, body=DEPLOYMENT_BODY)
 def put(emulator: Emulator, request: Request) -> Response:
     name = request.params["deployment"].lower()
     if not NAME.fullmatch(name):
@@ -55,7 +65,7 @@ def put(emulator: Emulator, request: Request) -> Response:
     return apply_document(emulator, request, request.json())
 
 
-@routes.add("PATCH", DEPLOYMENT)
+@routes.add("PATCH", DEPLOYMENT, body=DEPLOYMENT_BODY)
 def patch(emulator: Emulator, request: Request) -> Response:
     """Azure lets tags and the number of instances be patched."""
     present, body = read_deployment(emulator, request), request.json()

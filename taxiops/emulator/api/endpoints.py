@@ -1,6 +1,7 @@
 """Online endpoints on the control plane: create, change, read, traffic, keys, delete."""
 
 from taxiops.emulator.api.operations import accepted
+from taxiops.emulator.api.shapes import TEXTS, Each
 from taxiops.emulator.api.wire import (
     WORKSPACE,
     Json,
@@ -21,6 +22,16 @@ from taxiops.emulator.state.traffic import NAME, NAME_RULE, BadTraffic
 routes = Routes()
 ENDPOINT = WORKSPACE + "/onlineEndpoints/{endpoint}"
 AUTH_MODES = frozenset({"key", "amltoken", "aadtoken"})
+ENDPOINT_BODY = {
+    **dict.fromkeys(("location", "kind"), str),
+    "tags": TEXTS,
+    "identity": {"type": str},
+    "properties": {
+        **dict.fromkeys(("authMode", "description"), str),
+        "properties": TEXTS,
+        "keys": Each(str, may_be_null=True),
+    },
+}
 
 
 def read_endpoint(emulator: Emulator, request: Request) -> Json:
@@ -55,7 +66,7 @@ def get(emulator: Emulator, request: Request) -> Response:
     return Response(body=rest(emulator, workspace, read_endpoint(emulator, request)))
 
 
-@routes.add("PUT", ENDPOINT)
+@routes.add("PUT", ENDPOINT, body=ENDPOINT_BODY)
 def put(emulator: Emulator, request: Request) -> Response:
     """A full replacement: what the body leaves out is gone."""
     workspace = read_workspace(emulator, request)
@@ -68,9 +79,6 @@ def put(emulator: Emulator, request: Request) -> Response:
         raise bad_request(f"The endpoint name {name!r} {NAME_RULE}.", "InvalidName")
     if str(properties.get("authMode") or "Key").lower() not in AUTH_MODES:
         raise bad_request(f"There is no authMode {properties['authMode']!r}.")
-    given = json_object(properties, "keys")
-    if not all(isinstance(each, str | None) for each in given.values()):
-        raise bad_request("keys must be text.")
     document = {
         "location": body.get("location"),
         "tags": json_object(body, "tags"),
@@ -88,7 +96,7 @@ def put(emulator: Emulator, request: Request) -> Response:
     return Response(200 if present else 201, rest(emulator, workspace, stored))
 
 
-@routes.add("PATCH", ENDPOINT)
+@routes.add("PATCH", ENDPOINT, body=ENDPOINT_BODY)
 def patch(emulator: Emulator, request: Request) -> Response:
     """Azure lets only tags and identity be patched."""
     workspace, stored = read_workspace(emulator, request), read_endpoint(emulator, request)

@@ -2,6 +2,7 @@
 
 from taxiops.emulator.api import versions
 from taxiops.emulator.api.operations import accepted
+from taxiops.emulator.api.shapes import TEXTS, Each
 from taxiops.emulator.api.wire import (
     WORKSPACE,
     AzureError,
@@ -19,9 +20,32 @@ from taxiops.emulator.state.values import with_modes
 
 routes = Routes()
 KINDS = frozenset({"Pipeline", "Command", "Sweep"})
+TEXT_FIELDS = ("jobType", "displayName", "description", "experimentName", "computeId", "codeId")
+JOB_BODY = {
+    "properties": {
+        **dict.fromkeys((*TEXT_FIELDS, "environmentId", "command"), str),
+        "tags": TEXTS,
+        "properties": TEXTS,
+        "isArchived": bool,
+        "environmentVariables": dict,
+        "inputs": Each({"jobInputType": str, "uri": str}),
+        "outputs": Each({"jobOutputType": str, "uri": str}, may_be_null=True),
+        "settings": {"default_compute": str, "defaultCompute": str},
+        "limits": dict,
+        "jobs": Each(
+            {
+                **dict.fromkeys(("type", "name", "componentId", "computeId"), str),
+                "inputs": Each(dict),
+                "outputs": Each(dict, may_be_null=True),
+                "environment_variables": dict,
+                "limits": dict,
+            }
+        ),
+    }
+}
 
 
-@routes.add("PUT", WORKSPACE + "/jobs/{name}")
+@routes.add("PUT", WORKSPACE + "/jobs/{name}", body=JOB_BODY)
 def put(emulator: Emulator, request: Request) -> Response:
     workspace = read_workspace(emulator, request)
     scope, name = request.workspace_scope, request.params["name"]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from taxiops.emulator.api import versions
 from taxiops.emulator.api.operations import accepted
+from taxiops.emulator.api.shapes import Each
 from taxiops.emulator.api.wire import (
     REGISTRY,
     AzureError,
@@ -99,12 +100,12 @@ def writable_home(emulator: Emulator, request: Request) -> versions.Home:
     return home
 
 
-def add(method: str, template: str) -> Callable[[Handler], Handler]:
+def add(method: str, template: str, body: object = None) -> Callable[[Handler], Handler]:
     """Register a handler on the registry's own data plane and on ARM."""
 
     def register(handler: Handler) -> Handler:
         for base in (REGISTRY, ARM_REGISTRY):
-            routes.add(method, base + ASSET + template)(handler)
+            routes.add(method, base + ASSET + template, body=body)(handler)
         return handler
 
     return register
@@ -157,7 +158,7 @@ def get_container(emulator: Emulator, request: Request) -> Response:
     return versions.get_container(emulator, request, home_of(emulator, request))
 
 
-@add("PUT", "/{name}")
+@add("PUT", "/{name}", versions.CONTAINER_BODY)
 def put_container(emulator: Emulator, request: Request) -> Response:
     return versions.put_container(emulator, request, writable_home(emulator, request))
 
@@ -178,7 +179,7 @@ def get_version(emulator: Emulator, request: Request) -> Response:
     return versions.get_version(emulator, request, home_of(emulator, request))
 
 
-@add("PUT", "/{name}/versions/{version}")
+@add("PUT", "/{name}/versions/{version}", versions.VERSION_BODY)
 def put_version(emulator: Emulator, request: Request) -> Response:
     return versions.put_version(emulator, request, writable_home(emulator, request))
 
@@ -197,7 +198,7 @@ def deleted(emulator: Emulator, was_there: bool) -> Response:
     return accepted(emulator, operation)
 
 
-@routes.add("POST", REGISTRY + "/import")
+@routes.add("POST", REGISTRY + "/import", body={"properties": Each(str)})
 def import_asset(emulator: Emulator, request: Request) -> Response:
     """Copy a workspace's asset, bytes included; tags stay behind, as the request carries none."""
     scope = writable_home(emulator, request).scope

@@ -3,6 +3,7 @@
 from urllib.parse import quote
 
 from taxiops.emulator.api.jobs import read_job
+from taxiops.emulator.api.shapes import TEXTS
 from taxiops.emulator.api.wire import WORKSPACE, Json, Request, Response, Routes, not_found
 from taxiops.emulator.context import Emulator
 from taxiops.emulator.identity import same, signature
@@ -10,6 +11,12 @@ from taxiops.emulator.identity import same, signature
 routes = Routes()
 HISTORY = "/history/v1.0" + WORKSPACE
 OUTPUT_ID = "azureml://outputs/"
+RUN_BODY = {
+    **dict.fromkeys(("displayName", "description"), str),
+    "tags": TEXTS,
+    "properties": TEXTS,
+    "hidden": bool,
+}
 
 
 @routes.add("GET", HISTORY + "/runs/{name}")
@@ -71,7 +78,7 @@ def run_of(document: Json) -> Json:
     return run
 
 
-@routes.add("PATCH", HISTORY + "/experiments/{experiment}/runs/{name}")
+@routes.add("PATCH", HISTORY + "/experiments/{experiment}/runs/{name}", body=RUN_BODY)
 def patch(emulator: Emulator, request: Request) -> Response:
     document, changes = read_job(emulator, request), request.json()
     properties = dict(document["properties"])
@@ -110,7 +117,11 @@ def output_type(emulator: Emulator, location: Json) -> str:
     return "uri_file" if path.is_file() else "uri_folder"
 
 
-@routes.add("POST", "/data/v1.0" + WORKSPACE + "/dataversion/batchGetResolvedUris")
+@routes.add(
+    "POST",
+    "/data/v1.0" + WORKSPACE + "/dataversion/batchGetResolvedUris",
+    body={"values": [str]},
+)
 def resolved_uris(emulator: Emulator, request: Request) -> Response:
     values = {}
     for identifier in request.json().get("values") or []:

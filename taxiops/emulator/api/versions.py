@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import urlencode
 
+from taxiops.emulator.api.shapes import TEXTS, Each
 from taxiops.emulator.api.wire import (
     AzureError,
     Json,
@@ -21,6 +22,17 @@ from taxiops.emulator.state.assets import AlreadyExists, Key, Unresolved
 from taxiops.emulator.state.references import KINDS, URI_KEY
 
 PAGE = 100
+SHARED = {"description": str, "tags": TEXTS, "properties": TEXTS, "isArchived": bool}
+CONTAINER_BODY = {"properties": SHARED}
+VERSION_BODY = {
+    "properties": {
+        **SHARED,
+        **dict.fromkeys(("modelUri", "dataUri", "codeUri", "modelType", "dataType"), str),
+        "isAnonymous": bool,
+        "componentSpec": (dict, str),
+        "flavors": Each(dict),
+    }
+}
 BARE_VERSION = "azureml_default"
 SKIP_TOKEN = "$skipToken"
 ListView = Callable[[Json], bool]

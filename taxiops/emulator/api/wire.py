@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from taxiops.emulator.context import Emulator
 
 Json = dict[str, Any]
+MOST_DEEP = 100
 
 WORKSPACE = (
     "/subscriptions/{subscription}/resourceGroups/{group}"
@@ -46,6 +47,26 @@ def conflict(message: str, code: str = "Conflict") -> AzureError:
     return AzureError(409, code, message)
 
 
+def refuse_constant(name: str) -> None:
+    """Python reads NaN and Infinity, which no other client could read back."""
+    raise ValueError(f"{name} is not JSON")
+
+
+def check_storable(document: object) -> None:
+    """Raises ValueError for half surrogate pairs and for nesting deeper than MOST_DEEP."""
+    waiting: list[tuple[object, int]] = [(document, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > MOST_DEEP:
+            raise ValueError(f"it is nested more than {MOST_DEEP} deep")
+        if isinstance(value, str):
+            value.encode()
+        elif isinstance(value, dict):
+            waiting += ((each, depth + 1) for pair in value.items() for each in pair)
+        elif isinstance(value, list):
+            waiting += ((each, depth + 1) for each in value)
+
+
 @dataclass(frozen=True)
 class Request:
     """One parsed request. `params` are the path parameters, decoded, in the client's case."""
@@ -60,7 +81,8 @@ class Request:
     def json(self) -> Json:
         """The body as a JSON object; raises AzureError 400 on anything else."""
         try:
-            document = json.loads(self.body or b"{}")
+            document = json.loads(self.body or b"{}", parse_constant=refuse_constant)
+            check_storable(document)
         except (ValueError, RecursionError) as error:
             raise bad_request(f"The request body is not JSON: {error}", "InvalidJson") from error
         if not isinstance(document, dict):
@@ -93,6 +115,7 @@ class Route:
     handler: Handler
     is_anonymous: bool
     operation: str
+    body: object
 
 
 class Routes:
@@ -102,12 +125,12 @@ class Routes:
         self.table: list[Route] = []
 
     def add(
-        self, method: str, template: str, *, is_anonymous: bool = False
+        self, method: str, template: str, *, is_anonymous: bool = False, body: object = None
     ) -> Callable[[Handler], Handler]:
         """Register a handler: `@routes.add("GET", WORKSPACE + "/jobs/{name}")`.
 
         `{name}` matches one path segment, `{path:rest}` everything that follows. An anonymous
-        route needs no token.
+        route needs no token. body: the shape that a body must have; see shapes.py.
         """
 
         def register(handler: Handler) -> Handler:
@@ -120,6 +143,7 @@ class Routes:
                     handler,
                     is_anonymous,
                     operation_of(method, template),
+                    body,
                 )
             )
             return handler

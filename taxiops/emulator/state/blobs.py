@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,10 @@ from taxiops.emulator.state.store import Store
 
 SAS_VALID_S = 24 * 3600
 STAGING = ".staging"
+# Azure's limits of the names of blobs and blocks, and the file system's of a part of a name.
+MOST_NAME, MOST_BLOCK_NAME, MOST_PART = 1024, 88, 255
+# A part that is no file's name, or that the XML of a list could not hold.
+BAD_IN_NAMES = re.compile(r"[\\\x00-\x1f\x7f\ufffe\uffff]")
 LEASE = "blob-lease"
 # How the SDK's two ways of naming an account end; the second only in addresses of code.
 ACCOUNT_SUFFIXES = (".blob.local", ".blob.core.windows.net")
@@ -59,8 +64,9 @@ class Blobs:
         """The file or folder of a blob name. Raises BadName on any attempt to climb out."""
         root = self._container(container)
         parts = [part for part in blob.split("/") if part]
-        if any(part in {".", ".."} or "\0" in part or "\\" in part for part in parts):
-            raise BadName(f"blob name {blob!r}")
+        is_long = len(blob) > MOST_NAME or any(len(each.encode()) > MOST_PART for each in parts)
+        if is_long or any(part in {".", ".."} or BAD_IN_NAMES.search(part) for part in parts):
+            raise BadName(f"blob name {blob[:80]!r}")
         return root.joinpath(*parts)
 
     def _container(self, container: str) -> Path:
@@ -93,11 +99,18 @@ class Blobs:
         if blob.endswith("/") or path == self._container(container) or path.is_dir():
             draft.unlink()
             raise BadName(f"blob name {blob!r}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.replace(path)
+        except (FileExistsError, NotADirectoryError) as error:
+            draft.unlink()
+            raise BadName(f"blob name {blob!r}: a blob stands where its folder would be") from error
         return self._blob(container, path)
 
     def put_block(self, container: str, blob: str, block: str, data: bytes) -> None:
+        self.path(container, blob)
+        if not 0 < len(block) <= MOST_BLOCK_NAME:
+            raise BadName(f"block name {block[:80]!r}")
         folder = self._blocks(container, blob)
         folder.mkdir(parents=True, exist_ok=True)
         draft = folder / f".{secrets.token_hex(8)}"
@@ -107,6 +120,8 @@ class Blobs:
     def commit_blocks(self, container: str, blob: str, blocks: Sequence[str]) -> Blob | None:
         """Join the named blocks in order; None when one was never put."""
         folder = self._blocks(container, blob)
+        if any(len(block) > MOST_BLOCK_NAME for block in blocks):
+            return None
         paths = [folder / self._block_name(block) for block in blocks]
         if not all(path.is_file() for path in paths):
             return None
@@ -211,8 +226,9 @@ class Blobs:
         permissions, expiry = query.get("sp", ""), query.get("se", "")
         signed = account_of(container) if query.get("ss") else container
         expected = signature(self._key, signed, permissions, expiry)
-        fresh = expiry.isdecimal() and int(expiry) > time.time()
-        return same(query.get("sig", ""), expected) and fresh and permission in permissions
+        # Only what was signed here is a number for sure.
+        is_ours = same(query.get("sig", ""), expected)
+        return is_ours and int(expiry) > time.time() and permission in permissions
 
     def locate(self, url: str) -> tuple[str, str] | None:
         """(container, blob) of one of our blob URLs; None when it is somebody else's."""

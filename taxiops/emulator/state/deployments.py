@@ -135,8 +135,10 @@ class Deployments:
             if fault:
                 self._closing.wait(fault.seconds)
             fleet = self._provisioned(key, wanted)
-        except (ServerFailed, Unresolved, OSError) as error:
+        except Exception as error:
             if not self._closing.is_set():
+                if not isinstance(error, ServerFailed | Unresolved | OSError):
+                    logger.exception("provisioning %s", key)
                 message = f"User container has crashed or is not ready: {error}"
                 self._give_up(key, wanted, message)
             return

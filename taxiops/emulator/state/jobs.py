@@ -1,5 +1,6 @@
 """The life of jobs: submitted, each run by a thread, cancelled, recovered, deleted."""
 
+import logging
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ from taxiops.emulator.state.cancellation import Cancellation
 from taxiops.emulator.state.environments import Environments
 from taxiops.emulator.state.job_bindings import Bindings
 from taxiops.emulator.state.job_commands import Commands
-from taxiops.emulator.state.job_documents import FINAL, JobDocuments
+from taxiops.emulator.state.job_documents import FINAL, JobDocuments, now
 from taxiops.emulator.state.job_environment import JobSecrets, Surroundings
 from taxiops.emulator.state.job_outputs import Outputs
 from taxiops.emulator.state.job_parts import Parts
@@ -21,6 +22,7 @@ from taxiops.emulator.state.store import Store
 from taxiops.emulator.state.tracking import Tracking
 
 Json = dict[str, Any]
+logger = logging.getLogger(__name__)
 
 
 class Jobs(JobDocuments):
@@ -61,8 +63,19 @@ class Jobs(JobDocuments):
     def _run(self, scope: str, name: str, cancellation: Cancellation) -> None:
         # A deleted job has no document for its end.
         with suppress(Unresolved):
-            self._runner.run(scope, name, cancellation)
+            self._run_guarded(scope, name, cancellation)
         self._cancels.pop((scope, name), None)
+
+    def _run_guarded(self, scope: str, name: str, cancellation: Cancellation) -> None:
+        """Raises Unresolved. Anything else that goes wrong is the job's end."""
+        try:
+            self._runner.run(scope, name, cancellation)
+        except Unresolved:
+            raise
+        except Exception as error:
+            logger.exception("job %s", name)
+            message = f"The emulator failed: {error!r}; see its log."
+            self.update(scope, name, status="Failed", error=message, ended=now())
 
     def cancel(self, scope: str, name: str) -> bool:
         """Ask a running job to end; False when it had ended."""
