@@ -1,6 +1,8 @@
 """Settings: option > environment variable > [tool.taxiops] > default, each with its origin."""
 
+import contextlib
 import difflib
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -52,6 +54,7 @@ KEYS = (
     Key("tenant_id", "AZURE_TENANT_ID"),
     Key("output", "TAXIOPS_OUTPUT", "artifacts"),
     Key("emulator_state", "TAXIOPS_EMULATOR_STATE", ".taxiops/emulator"),
+    Key("emulator_idle_minutes", "TAXIOPS_EMULATOR_IDLE_MINUTES", "60"),
 )
 TABLES = ("gate", "rollout")
 
@@ -96,6 +99,7 @@ class Settings:
     tenant_id: str
     output: Path
     emulator_state: Path
+    emulator_idle_minutes: float
     root: Path
     tables: Mapping[str, Mapping[str, Any]]
     values: Mapping[str, Value]
@@ -153,6 +157,7 @@ def load_settings(
         tenant_id=values["tenant_id"].value,
         output=cwd / values["output"].value,
         emulator_state=emulator_folder(values["emulator_state"], cwd, root),
+        emulator_idle_minutes=minutes(values["emulator_idle_minutes"]),
         root=root,
         tables={name: dict(table.get(name, {})) for name in TABLES},
         values=values,
@@ -294,3 +299,17 @@ def percent(value: Value, name: str) -> int:
             code="config-invalid",
         )
     return int(value.value)
+
+
+def minutes(value: Value) -> float:
+    """How long an emulator may be idle; 0: for ever."""
+    with contextlib.suppress(ValueError):
+        found = float(value.value)
+        if 0 <= found < math.inf:
+            return found
+    raise UsageError(
+        f"emulator_idle_minutes is {value.value!r} ({value.origin}); it must be a number of "
+        "minutes, 0 or more.",
+        hint="taxiops config show",
+        code="config-invalid",
+    )

@@ -1,5 +1,6 @@
 """`taxiops emulator`: parse, call the workflows, render."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +19,11 @@ Program = Annotated[
     list[str], typer.Argument(metavar="CMD", help="The program and its arguments, after --.")
 ]
 
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The export, such as state.tar.gz.")]
+Idle = Annotated[
+    float | None,
+    typer.Option("--idle-minutes", min=0, help="Stop after so long without a request; 0: never."),
+]
 Kind = Annotated[
     str,
     typer.Argument(
@@ -62,11 +68,12 @@ Environments = Annotated[
 
 
 @command(app, "start", both=True)
-def start(session: Session, environments: Environments = "") -> Outcome:
+def start(session: Session, environments: Environments = "", idle_minutes: Idle = None) -> Outcome:
     """Start the emulator, or find the one that runs."""
     from taxiops.workflows import emulator
 
-    return shown(emulator.start(session.settings, environments), "The emulator runs.")
+    result = emulator.start(session.settings, environments, idle_minutes)
+    return shown(result, "The emulator runs.")
 
 
 @command(app, "stop", both=True)
@@ -94,6 +101,22 @@ def logs(session: Session) -> Outcome:
 
     result = emulator.logs(session.settings)
     return Outcome(result, blocks=tuple(result.facts["lines"]) or ("The log is empty.",))
+
+
+@command(app, "export", both=True)
+def export(session: Session, file: File) -> Outcome:
+    """Write all that a stopped emulator holds to a new file: documents, blobs, endpoint keys."""
+    from taxiops.workflows import emulator
+
+    return shown(emulator.export(session.settings, file), "The state is exported.")
+
+
+@command(app, "import", both=True)
+def import_(session: Session, file: File) -> Outcome:
+    """Fill an empty emulator from an export; what it deploys runs here, so import only your own."""
+    from taxiops.workflows import emulator
+
+    return shown(emulator.import_file(session.settings, file), "The state is imported.")
 
 
 @command(app, "reset", both=True)

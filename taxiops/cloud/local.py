@@ -105,6 +105,7 @@ def begin_start(settings: Settings, environments: str = "") -> "subprocess.Popen
     """
     arguments = [sys.executable, "-P", "-m", "taxiops.emulator", "start"]
     arguments += ["--state", str(settings.emulator_state), "--seed", json.dumps(seed_of(settings))]
+    arguments += ["--idle-minutes", str(settings.emulator_idle_minutes)]
     if environments:
         arguments += ["--environments", environments]
     environ = {key: value for key, value in os.environ.items() if key != "AZUREML_CURRENT_CLOUD"}

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from taxiops.emulator.activity import Activity
 from taxiops.emulator.identity import Identity
 from taxiops.emulator.state.assets import Assets
 from taxiops.emulator.state.blobs import Blobs
@@ -42,11 +43,16 @@ class Emulator:
     tracking: Tracking
     deployments: Deployments
     faults: Faults
+    activity: Activity = field(default_factory=Activity)
     remembered: dict[str, Any] = field(default_factory=dict)
 
     @property
     def cloud_name(self) -> str:
         return f"local-{self.addresses.arm.rpartition(':')[2]}"
+
+    def is_busy(self) -> bool:
+        """Whether a job runs or an operation is in progress, whoever waits for it."""
+        return self.jobs.are_running() or self.operations.are_in_progress()
 
     def recover(self) -> None:
         """Bring everything back after a restart, however the last one ended."""

@@ -53,4 +53,4 @@ def build(
         deployments=deployments,
         faults=faults,
     )
-    return emulator, ScoringProxy(deployments, faults, identity, context, scoring_socket)
+    return emulator, ScoringProxy(emulator, context, scoring_socket)

@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from taxiops.cloud import local
 from taxiops.config import Settings
-from taxiops.errors import StepFailed, UsageError
+from taxiops.errors import NotFound, StepFailed, UsageError
 from taxiops.workflows.documents import SCHEMA_VERSION
 
 ENVIRONMENTS = ("current", "isolated")
@@ -29,10 +30,13 @@ class EmulatorResult:
         return {"schema_version": SCHEMA_VERSION, **self.facts, "next_command": self.next_command}
 
 
-def start(settings: Settings, environments: str = "") -> EmulatorResult:
+def start(
+    settings: Settings, environments: str = "", idle_minutes: float | None = None
+) -> EmulatorResult:
     """Start it, or find the one that runs; seeds the workspaces and the registry.
 
     environments: what steps run in; empty: what they do already, or the emulator's own Python.
+    idle_minutes: after which it stops by itself, when not as configured; 0: never.
     Raises UsageError for what there is not.
     """
     require_local(settings)
@@ -42,6 +46,8 @@ def start(settings: Settings, environments: str = "") -> EmulatorResult:
             hint="taxiops emulator start --environments isolated",
             code="emulator-environments",
         )
+    if idle_minutes is not None:
+        settings = replace(settings, emulator_idle_minutes=idle_minutes)
     local.finish_start(local.begin_start(settings, environments), settings)
     return status(settings)
 
@@ -62,6 +68,22 @@ def status(settings: Settings) -> EmulatorResult:
 def reset(settings: Settings) -> EmulatorResult:
     """Forget everything it holds."""
     return EmulatorResult(called("reset", settings), "taxiops demo")
+
+
+def export(settings: Settings, file: Path) -> EmulatorResult:
+    """Write everything a stopped emulator holds to a new file."""
+    facts = called("export", settings, "--file", str(file.absolute()))
+    return EmulatorResult(facts, f"taxiops emulator import {file}")
+
+
+def import_file(settings: Settings, file: Path) -> EmulatorResult:
+    """Fill an empty state folder from an export. Raises NotFound for a file that is not there."""
+    if not file.is_file():
+        raise NotFound(
+            f"There is no file {file}.", hint=f"taxiops emulator export {file}", code="no-export"
+        )
+    facts = called("import", settings, "--file", str(file.absolute()))
+    return EmulatorResult(facts, "taxiops emulator start")
 
 
 def add_fault(settings: Settings, fault: Mapping[str, Any]) -> EmulatorResult:

@@ -73,6 +73,20 @@ def test_reset_forgets_and_says_so(emulator) -> None:
     assert "The emulator is empty." in done.stdout
 
 
+def test_what_it_holds_is_a_file_and_comes_back(emulator, tmp_path: Path) -> None:
+    file = str(tmp_path / "state.tar.gz")
+    emulator("start")
+    refused = emulator("export", file)
+    assert refused.returncode == 1
+    assert "emulator stop" in refused.stderr
+    emulator("stop")
+    assert json.loads(emulator("export", file, "--json").stdout)["file"] == file
+    emulator("reset")
+    done = emulator("import", file)
+    assert (done.returncode, "The state is imported." in done.stdout) == (0, True), done.stderr
+    assert emulator("import", str(tmp_path / "absent")).returncode == 5
+
+
 def test_the_emulator_is_refused_with_cloud_azure(emulator) -> None:
     done = emulator("status", "--cloud", "azure")
     assert done.returncode == 2

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,3 +133,16 @@ def workspace(emulator: EmulatorUnderTest) -> Any:
 @pytest.fixture(scope="session")
 def registry(emulator: EmulatorUnderTest) -> Any:
     return emulator.client(registry_name=REGISTRY)
+
+
+def wait_for(is_so: Callable[[], object], deadline_s: float = 30.0) -> None:
+    """Return when the condition holds; fails after the deadline."""
+    end = time.monotonic() + deadline_s
+    while not is_so():
+        assert time.monotonic() < end, "the condition did not come true in time"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., None]:
+    return wait_for

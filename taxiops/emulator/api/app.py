@@ -67,6 +67,7 @@ MODULES = (
 )
 ROUTES: tuple[Route, ...] = tuple(route for module in MODULES for route in module.routes.table)
 
+HEALTH = "/_emulator/health"
 # A name is one part of a path: of URLs, and of files.
 BAD_IN_NAMES = re.compile(r"[/\\\x00-\x1f\x7f]")
 MOST_NAME = 255
@@ -92,6 +93,8 @@ class App:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        if scope["path"] != HEALTH:
+            self._emulator.activity.touch()
         is_blob = scope["server"][1] == self._blob_port
         is_data = is_blob or ARTIFACTS in scope["path"]
         most = MOST_BLOB_BYTES if is_data else MOST_ARM_BYTES

@@ -77,6 +77,9 @@ class Jobs(JobDocuments):
             message = f"The emulator failed: {error!r}; see its log."
             self.update(scope, name, status="Failed", error=message, ended=now())
 
+    def are_running(self) -> bool:
+        return bool(self._cancels)
+
     def cancel(self, scope: str, name: str) -> bool:
         """Ask a running job to end; False when it had ended."""
         document = self.get(scope, name)

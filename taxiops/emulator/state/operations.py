@@ -36,6 +36,9 @@ class Operations:
     def get(self, operation: str) -> dict[str, Any] | None:
         return self._store.get(KIND, SCOPE, operation)
 
+    def are_in_progress(self) -> bool:
+        return any(each["status"] == "InProgress" for each in self._store.all(KIND, SCOPE))
+
     def resume(self, operation: str) -> None:
         """Put an operation back in progress: what it stands for goes on after a restart."""
         self._store.put(KIND, SCOPE, operation, {"name": operation, "status": "InProgress"})

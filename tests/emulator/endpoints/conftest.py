@@ -3,8 +3,7 @@
 import http.client
 import json
 import ssl
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -196,16 +195,3 @@ def caller(bench: Bench, pair: str) -> Iterator[Caller]:
     found = bench.caller(pair)
     yield found
     found.close()
-
-
-def wait_for(is_so: Callable[[], object], deadline_s: float = 30.0) -> None:
-    """Return when the condition holds; fails after the deadline."""
-    end = time.monotonic() + deadline_s
-    while not is_so():
-        assert time.monotonic() < end, "the condition did not come true in time"
-        time.sleep(0.02)
-
-
-@pytest.fixture(scope="session")
-def eventually() -> Callable[..., None]:
-    return wait_for
