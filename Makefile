@@ -58,6 +58,7 @@ bench: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m taxiops.cli.reference
+	$(BIN)/python tests/emulator/coverage.py
 
 lock: $(STAMP)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \

@@ -29,7 +29,9 @@ VERSION_BODY = {
         **SHARED,
         **dict.fromkeys(("modelUri", "dataUri", "codeUri", "modelType", "dataType"), str),
         "isAnonymous": bool,
-        "componentSpec": (dict, str),
+        "componentSpec": dict,
+        "build": dict,
+        **dict.fromkeys(("image", "osType", "condaFile"), str),
         "flavors": Each(dict),
     }
 }
