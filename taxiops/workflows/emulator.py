@@ -80,7 +80,7 @@ def import_file(settings: Settings, file: Path) -> EmulatorResult:
     """Fill an empty state folder from an export. Raises NotFound for a file that is not there."""
     if not file.is_file():
         raise NotFound(
-            f"There is no file {file}.", hint=f"taxiops emulator export {file}", code="no-export"
+            f"There is no file {file}.", hint=f"taxiops emulator export {file}", code="file-missing"
         )
     facts = called("import", settings, "--file", str(file.absolute()))
     return EmulatorResult(facts, "taxiops emulator start")

@@ -1,4 +1,4 @@
-"""Which operations of the SDK the emulator's tests call: writes docs/reference/emulator-coverage.md.
+"""Which operations of the SDK the tests call: writes docs/reference/emulator-coverage.md.
 
 Read from the sources of the tests, so that the page cannot claim what no test does.
 """

@@ -138,7 +138,7 @@ def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
     identity = ensure_identity(folder / "identity.json")
     with socket.socket() as unused:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        emulator, _ = build(folder, identity, ADDRESSES, unused, context)
+        emulator, _ = build(folder, identity, ADDRESSES, unused, context, "current")
         reader = sqlite3.connect(folder / "emulator.db")
         found = InProcess(emulator, home, App(emulator, BLOB_PORT), reader)
         for route, body in SEEDING:
