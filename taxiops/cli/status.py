@@ -98,6 +98,7 @@ def facts(status: "EnvironmentStatus") -> tuple[tuple[str, str], ...]:
         ("last event", happened),
         ("lease", changing),
         *(("drift", text) for text in status.drift),
+        ("undo", status.undo_command),
         ("next", status.next_command),
     )
     return tuple((name, text) for name, text in rows if text)

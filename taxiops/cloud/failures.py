@@ -31,12 +31,12 @@ UNREACHABLE = Kind(StepFailed, "azure-unreachable", "Check the network, then run
 GARBLED = Kind(StepFailed, "azure-garbled-answer", "Run it again.")
 REFUSED = Kind(StepFailed, "azure-refused")
 INVALID = Kind(UsageError, "azure-invalid-input")
-NO_PLACE = Kind(NotFound, "azure-not-found")
+NO_PLACE = Kind(NotFound, "azure-not-found", "taxiops doctor")
 LOCAL_DOCKER = Kind(StepFailed, "azure-local-docker")
 LOGIN = Kind(
     NotAuthorised,
     "azure-not-authenticated",
-    "az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
+    "az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET; then taxiops doctor",
 )
 
 # By class name; a subclass that has no entry has its nearest ancestor's.
@@ -106,7 +106,7 @@ FORBIDDEN = "azure-forbidden"
 BY_STATUS = {
     400: Kind(StepFailed, "azure-bad-request"),
     401: LOGIN,
-    403: Kind(NotAuthorised, FORBIDDEN, "Ask for the role that the message names."),
+    403: Kind(NotAuthorised, FORBIDDEN, "taxiops doctor names the missing role."),
     404: NO_PLACE,
     408: UNREACHABLE,
     409: Kind(Conflict, "azure-conflict", "Run it again when the other operation is over."),

@@ -106,6 +106,6 @@ def check_idle(endpoint: EndpointView, slot: str) -> None:
     if share:
         raise Conflict(
             f"Slot {slot} of {endpoint.name} carries {share} percent of the traffic.",
-            hint="taxiops traffic show",
+            hint="taxiops status",
             code="slot-live",
         )

@@ -148,7 +148,7 @@ def local_data(data: str | None) -> pipelines.Document | None:
     if not path.exists():
         raise UsageError(
             f"--data {data}: no such file or folder.",
-            hint="A path, azureml:NAME:VERSION, or a URI.",
+            hint="Give a path, azureml:NAME:VERSION or a URI; without --data trips are generated.",
             code="data-missing",
         )
     check_trips(path)

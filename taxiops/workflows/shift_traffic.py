@@ -7,7 +7,7 @@ from typing import Any
 
 from taxiops.cloud import endpoints
 from taxiops.cloud.views import EndpointView, SlotView
-from taxiops.config import DEV, Settings
+from taxiops.config import DEV, PROD, Settings
 from taxiops.domain.rollout import Action, live_only
 from taxiops.errors import Conflict, NotFound, StepFailed, UsageError
 from taxiops.workflows import record as records
@@ -107,7 +107,8 @@ def promote_traffic(
             raise changed(record, ended.step.reason)
         if not ended.steps:
             ledger.write(record.at(phase_of(record, endpoint)), ended.traffic)
-    if environment.name == DEV and percent == 100:
+    is_validated = environment.name == DEV and percent == 100
+    if is_validated:
         by = f"{endpoint.name}/{record.slot} {now()} run {record.run_id or records.NONE}"
         registry.note_validation(connection, record.model, by, progress)
     return TrafficResult(
@@ -116,7 +117,7 @@ def promote_traffic(
         traffic=ended.traffic,
         changed=bool(ended.steps),
         state_file=ledger.state_file,
-        next_command=f"taxiops traffic show --env {environment.name}",
+        next_command=f"taxiops deploy --env {PROD}" if is_validated else "taxiops status",
     )
 
 

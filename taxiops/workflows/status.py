@@ -49,10 +49,28 @@ class EnvironmentStatus:
     unread: str = ""
 
     @property
+    def is_settled(self) -> bool:
+        """Whether the last rollout is over and all is as it left it."""
+        return not (self.unread or self.holder or self.drift) and self.phase == records.PROMOTED
+
+    @property
     def next_command(self) -> str:
+        """What leads on; undoing a finished rollout never does."""
         if self.unread:
             return "taxiops doctor"
-        return next_of(self.phase, self.environment) if self.exists else "taxiops release"
+        if self.holder:
+            return "taxiops status --watch"
+        if not self.exists or self.is_settled:
+            return "taxiops release"
+        if self.phase == records.PROMOTED:
+            return f"taxiops history --env {self.environment}"
+        return next_of(self.phase, self.environment)
+
+    @property
+    def undo_command(self) -> str:
+        """What takes the last rollout back; empty where there is none to take back."""
+        is_over = self.exists and self.phase == records.PROMOTED
+        return f"taxiops traffic rollback --env {self.environment}" if is_over else ""
 
     def document(self) -> dict[str, Any]:
         return {
@@ -69,6 +87,7 @@ class EnvironmentStatus:
             "last_event": dict(self.last_event) or None,
             "drift": list(self.drift),
             "unread": self.unread,
+            "undo_command": self.undo_command,
             "next_command": self.next_command,
         }
 
@@ -83,10 +102,8 @@ class StatusResult:
     @property
     def next_command(self) -> str:
         """Of the first environment in which something is left to do."""
-        for each in self.environments:
-            if each.unread or not each.exists or each.phase != records.PROMOTED:
-                return each.next_command
-        return self.environments[-1].next_command
+        left = (each for each in self.environments if not each.is_settled)
+        return next(left, self.environments[-1]).next_command
 
     def document(self) -> dict[str, Any]:
         return {

@@ -8,6 +8,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +22,7 @@ from taxiops.cloud.store import open_store
 from taxiops.config import Settings
 from taxiops.workflows.deploy import DeployOptions, deploy
 from taxiops.workflows.rollout import connect_to
-from taxiops.workflows.status import EnvironmentStatus, in_one_line, read_status
+from taxiops.workflows.status import EnvironmentStatus, StatusResult, in_one_line, read_status
 
 if TYPE_CHECKING:
     from conftest import Promoted, World
@@ -161,8 +162,6 @@ def test_watching_without_a_terminal_prints_a_line_for_each_change(
     ],
 )
 def test_ages_have_two_units(since: str, expected: str) -> None:
-    from datetime import UTC, datetime
-
     assert age(since, datetime(2026, 11, 24, 12, tzinfo=UTC)) == expected
 
 
@@ -174,3 +173,28 @@ def test_one_line_tells_every_state() -> None:
     status = EnvironmentStatus("dev", "w", "e")
     assert in_one_line(status) == "dev: e does not exist"
     assert "not readable: no role" in in_one_line(replace(status, unread="no role"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "next_command", "undo_command"),
+    [
+        ({}, "taxiops release", "taxiops traffic rollback --env dev"),
+        ({"unread": "no role"}, "taxiops doctor", "taxiops traffic rollback --env dev"),
+        ({"exists": False, "phase": ""}, "taxiops release", ""),
+        ({"holder": SOMEBODY}, "taxiops status --watch", "taxiops traffic rollback --env dev"),
+        ({"phase": "canary"}, "taxiops traffic promote --env dev", ""),
+        ({"phase": "rolled_back"}, "taxiops deploy --env dev", ""),
+        (
+            {"drift": ("Somebody else.",)},
+            "taxiops history --env dev",
+            "taxiops traffic rollback --env dev",
+        ),
+    ],
+)
+def test_what_to_type_next_is_never_the_undoing_of_what_is_well(
+    changes: dict[str, object], next_command: str, undo_command: str
+) -> None:
+    settled = EnvironmentStatus("dev", "w", "e", exists=True, phase="promoted")
+    status = replace(settled, **changes)
+    assert (status.next_command, status.undo_command) == (next_command, undo_command)
+    assert StatusResult((status, settled), datetime.now(UTC)).next_command == next_command
