@@ -2,19 +2,29 @@
 
 import json
 import os
+import re
 import signal
 import threading
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import sqrt
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from taxiops.cloud import endpoints
+
+from .pages import ROOT, Block, blocks, copy_project, typed
 
 if TYPE_CHECKING:
     from conftest import World
 
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+PROGRAM = re.compile(r"^```python\n# (\S+\.py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# The demo was told when the tutorial begins here, and the shell has the programs on its path.
+TOLD_ALREADY = ("make demo", "source .venv/")
 Demo = tuple["World", dict[str, Any]]
 
 INVENTORY = """
@@ -142,3 +152,23 @@ def test_a_killed_emulator_comes_back_with_models_endpoints_and_traffic(demo: De
     )
     assert after == before
     assert world.traffic("prod") == {"blue": 100}
+
+
+@pytest.fixture(scope="module")
+def learner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with the programs that the tutorial lets one write."""
+    folder = tmp_path_factory.mktemp("tutorial")
+    copy_project(folder)
+    for name, text in PROGRAM.findall(TUTORIAL.read_text(encoding="utf-8")):
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("block", blocks(TUTORIAL), ids=lambda block: f"block-{block.number}")
+def test_a_block_of_the_tutorial_does_what_it_says(block: Block, learner: Path, demo: Demo) -> None:
+    world, _ = demo
+    lines = block.lines.splitlines(keepends=True)
+    left = "".join(line for line in lines if not line.startswith(TOLD_ALREADY))
+    own = {name: v for name, v in world.environment.items() if name.startswith("TAXIOPS_")}
+    done = typed(learner, left, own)
+    assert done.returncode == block.exit_code, f"{left}\n{done.stdout}\n{done.stderr}"
