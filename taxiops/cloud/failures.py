@@ -36,7 +36,7 @@ LOCAL_DOCKER = Kind(StepFailed, "azure-local-docker")
 LOGIN = Kind(
     NotAuthorised,
     "azure-not-authenticated",
-    "az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET; then taxiops doctor",
+    "az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET; taxiops doctor",
 )
 
 # By class name; a subclass that has no entry has its nearest ancestor's.
