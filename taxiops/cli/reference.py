@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from taxiops.cli.app import app
 from taxiops.cli.error_codes import codes_in_source, explanations
+from taxiops.cli.reference_json import json_page
 from taxiops.cli.shared import SHARED
 from taxiops.config import KEYS, TABLES
 from taxiops.domain.policy import Policy
@@ -68,6 +69,7 @@ def pages() -> dict[str, str]:
         "errors.md": errors_page(),
         "exit-codes.md": exit_codes_page(),
         "configuration.md": configuration_page(),
+        "json.md": json_page(NOTE),
     }
 
 

@@ -1,16 +1,14 @@
 """Every command's --json has its fields in the package's schema, whatever the command."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 from pytest_mock import MockerFixture
-from typer.main import get_command
 
-from taxiops.cli.app import app
+from taxiops.cli.reference import leaves
 
 from .outcomes import COMMANDS, Outcome, played
 
@@ -29,18 +27,10 @@ def schema_of(command: str) -> dict[str, Any]:
     return {**found, "$defs": defs}
 
 
-def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
-    """The command lines of every command that does something."""
-    if not hasattr(command, "list_commands"):
-        yield " ".join(path)
-        return
-    for name in command.list_commands(None):
-        yield from leaves(command.get_command(None, name), (*path, name))
-
-
 def test_the_schema_and_the_outcomes_here_are_those_of_every_command() -> None:
     jsonschema.Draft202012Validator.check_schema(COMMAND_SCHEMAS)
-    commands = set(leaves(get_command(app))) - WITHOUT_DOCUMENT
+    found = {context.command_path.removeprefix("taxiops ") for _, context in leaves()}
+    commands = found - WITHOUT_DOCUMENT
     assert set(COMMAND_SCHEMAS["properties"]) == commands, (
         "describe the command's --json in taxiops/schemas/commands.schema.json"
     )
