@@ -28,6 +28,7 @@ FAULT = {
     **{"name": "f1", "kind": "throttle", "on": "PUT onlineEndpoints", "target": "*"},
     **{"count": 1, "struck": 0},
 }
+EXPORT = {"format": "1", "exported_at": "now", "files": 2, "bytes": 3, "file": "f.tgz"}
 TEXT = dict.fromkeys(TEXTS, "x") | {"at": "2026-01-02T03:04:05.123Z", "detail": FAR}
 STEP = StepOutcome("deploy", "failed", 6, FAR, "why", "taxiops x", "code")
 INSIDE = "--out out --settings x --environment dev"
@@ -125,6 +126,8 @@ MORE = [
     ),
     emulator("start", "start", running=True, state="s", arm="https://x"),
     emulator("stop", "stop", running=False, state="s"),
+    emulator("export -- f.tgz", "export", **EXPORT),
+    emulator("import -- f.tgz", "import_file", **EXPORT),
     emulator("reset", "reset", running=True, state="s", arm="https://x"),
     Outcome(
         "emulator fault add --on x throttle",
