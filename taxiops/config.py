@@ -52,6 +52,8 @@ KEYS = (
     Key("client_id", "AZURE_CLIENT_ID"),
     Key("client_secret", "AZURE_CLIENT_SECRET", secret=True),
     Key("tenant_id", "AZURE_TENANT_ID"),
+    Key("signing_key", "TAXIOPS_SIGNING_KEY", secret=True),
+    Key("verifying_key", "TAXIOPS_VERIFYING_KEY"),
     Key("output", "TAXIOPS_OUTPUT", "artifacts"),
     Key("emulator_state", "TAXIOPS_EMULATOR_STATE", ".taxiops/emulator"),
     Key("emulator_idle_minutes", "TAXIOPS_EMULATOR_IDLE_MINUTES", "60"),
@@ -216,10 +218,12 @@ def read_table(path: Path) -> dict[str, Any]:
             )
         if name not in TABLES and (isinstance(value, bool) or not isinstance(value, str | int)):
             raise UsageError(f"{where}: must be text or a whole number.", code="config-invalid")
-    if table.get("client_secret"):
+    for key in KEYS:
+        if not key.secret or not table.get(key.name):
+            continue
         raise UsageError(
-            f"{path}: [tool.taxiops] client_secret: a secret must not stand in a file.",
-            hint="Remove it, replace the secret, and set AZURE_CLIENT_SECRET instead.",
+            f"{path}: [tool.taxiops] {key.name}: a secret must not stand in a file.",
+            hint=f"Remove it, replace the secret, and set {key.variable} instead.",
             code="config-secret-in-file",
         )
     return dict(table)

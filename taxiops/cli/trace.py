@@ -1,5 +1,6 @@
 """`taxiops trace`: parse, call the workflow, render."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +23,22 @@ Deployment = Annotated[
 Validated = Annotated[
     bool, typer.Option("--validated", help="Only a version that was validated in Dev.")
 ]
+Export = Annotated[
+    Path | None,
+    typer.Option(
+        "--export",
+        metavar="FILE",
+        help="Write the chain as in-toto statements, signed when TAXIOPS_SIGNING_KEY is set.",
+    ),
+]
+Verify = Annotated[
+    Path | None,
+    typer.Option(
+        "--verify",
+        metavar="FILE",
+        help="Check an export's signatures, and that the chain still fits it.",
+    ),
+]
 
 
 @command(app, "trace")
@@ -31,32 +48,42 @@ def trace(
     commit: Commit = None,
     deployment: Deployment = None,
     validated: Validated = False,
+    export: Export = None,
+    verify: Verify = None,
 ) -> Outcome:
-    """Show the chain behind a promoted version: commit, job, comparison, registry, deployments.
+    """Show the chain from the commit to the traffic, each link checked against the bytes.
 
-    Every digest is checked; exit code 3 when a link is broken.
+    Commit, job, training data, model, comparison, policy, verdict, registry version, deployments,
+    ledger, traffic. Exit code 3 names the first broken link; trace/trace.json has all of them.
     """
     from taxiops.cli.console import Facts, Table
     from taxiops.workflows.trace import TraceOptions
     from taxiops.workflows.trace import trace as run
 
     # An empty option is one left away, as in a workflow whose input is empty.
-    options = TraceOptions(model_version or None, commit or None, deployment or None, validated)
+    which = (model_version or None, commit or None, deployment or None, validated)
+    options = TraceOptions(*which, export, verify)
     result = run(session.settings, options, session.progress)
-    facts = (
-        ("digest", result.model.sha256),
-        ("comparison job", f"{result.tags.get('comparison_run', '')} {result.job_status}".strip()),
-        *sorted(result.tags.items()),
+    links = tuple(
+        (each.state, each.link, each.checked, each.why or each.against) for each in result.findings
     )
     rows = tuple(
         (each.environment, each.slot, f"{each.percent} %", each.endpoint)
         for each in result.deployments
     )
-    shown = (Table(("environment", "slot", "share", "endpoint"), rows),) if rows else ()
+    serving = (Table(("environment", "slot", "share", "endpoint"), rows),) if rows else ()
+    count = len(result.unread)
+    more = f"; {count} could not be checked" if count else ""
     return Outcome(
         result,
-        headline=f"{result.model.name} version {result.model.version}: every link holds.",
-        blocks=(Facts(facts), *shown, *(f"not readable: {text}" for text in result.unread)),
+        headline=f"{result.model.name} version {result.model.version}: no link is broken{more}.",
+        blocks=(
+            Table(("", "link", "checked", "against, or why not"), links),
+            *serving,
+            Facts(tuple(sorted(result.tags.items()))),
+            *((f"exported to {result.exported}",) if result.exported else ()),
+            *((f"{verify}: signed, and of this very chain",) if verify else ()),
+        ),
         outputs={
             "model_name": result.model.name,
             "model_version": result.model.version,

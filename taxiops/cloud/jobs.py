@@ -137,6 +137,20 @@ def read_job(connection: "Connection", name: str) -> JobView:
         return view(connection.workspace.jobs.get(name))
 
 
+def read_inputs(connection: "Connection", name: str) -> tuple[str, dict[str, str]]:
+    """The job's status and its literal inputs, as the service keeps them; raises NotFound."""
+    import yaml
+
+    with azure_errors(f"Reading job {name}"), sdk_silenced():
+        job = connection.workspace.jobs.get(name)
+        # What the SDK prints of a job is the only public way to its inputs' values.
+        document = yaml.safe_load(str(job))
+    inputs = document.get("inputs") if isinstance(document, dict) else None
+    found = inputs if isinstance(inputs, dict) else {}
+    literal = {str(key): str(value) for key, value in found.items() if isinstance(value, str | int)}
+    return plain_word(job.status), literal
+
+
 def read_children(connection: "Connection", name: str) -> list[JobView]:
     """The jobs of a pipeline job's steps, in the order the service gives."""
     with azure_errors(f"Reading the steps of job {name}"):

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from taxiops.domain.fields import SHA256
@@ -106,34 +105,6 @@ def promotion_tags(
             "model_sha256": comparison["candidate"]["sha256"],
         }
     )
-
-
-@dataclass(frozen=True)
-class Link:
-    """One claim of the chain: `found`, measured or read back, against `wanted`, as recorded.
-
-    name: what is claimed, such as `model_sha256 of the registry version`. Either side empty means
-    that it is missing.
-    """
-
-    name: str
-    wanted: str
-    found: str
-
-
-def verify(chain: Iterable[Link]) -> list[str]:
-    """What is missing or broken, in the chain's order; empty when every link holds."""
-    return [problem for link in chain if (problem := problem_of(link))]
-
-
-def problem_of(link: Link) -> str:
-    if not link.wanted:
-        return f"{link.name}: nothing is recorded"
-    if not link.found:
-        return f"{link.name}: missing; recorded is {link.wanted}"
-    if link.wanted != link.found:
-        return f"{link.name}: is {link.found}, recorded is {link.wanted}"
-    return ""
 
 
 def problems_of_tags(tags: Mapping[str, str]) -> list[str]:

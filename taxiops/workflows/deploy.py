@@ -10,7 +10,7 @@ from taxiops.cloud import endpoints
 from taxiops.cloud.client import Connection
 from taxiops.cloud.models import ModelVersion
 from taxiops.cloud.views import EndpointView
-from taxiops.config import Settings
+from taxiops.config import PROD, Settings
 from taxiops.domain.rollout import Action, choose_slot, live_only
 from taxiops.domain.traffic import SLOT
 from taxiops.errors import (
@@ -25,6 +25,7 @@ from taxiops.errors import (
 )
 from taxiops.workflows import record as records
 from taxiops.workflows import registry
+from taxiops.workflows.chain import check_chain
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress
 from taxiops.workflows.engine import Engine, changed, rest_until, restore_failed
 from taxiops.workflows.ledger import Ledger
@@ -88,8 +89,8 @@ def deploy(settings: Settings, options: DeployOptions, progress: Progress) -> De
     A first deployment gets 100 percent after its test. Run again after a crash, it goes on where it
     was. Raises Restored when it failed and the prior state is back, RestoreFailed when it is not,
     EvidenceError for a version whose evidence does not verify or, for Prod, whose gate was
-    overridden, StillRunning after the deadline, Conflict naming the holder while somebody else
-    changes the endpoint.
+    overridden or whose chain is broken, StillRunning after the deadline, Conflict naming the
+    holder while somebody else changes the endpoint.
     """
     check_steps(options)
     require_file(settings.root, SCORING_SCRIPT)
@@ -102,6 +103,8 @@ def deploy(settings: Settings, options: DeployOptions, progress: Progress) -> De
     ledger = Ledger(settings, environment.name, environment.endpoint)
     version = registry.choose_version(connection, options.model_version, options.commit, progress)
     registry.check_override(connection, version)
+    if environment.name == PROD:
+        check_chain(connection, version, progress)
     model = registry.model_of(connection, version)
     progress(f"{model.name} version {model.version} from registry {model.registry}")
     end = time.monotonic() + options.wait_min * 60
@@ -165,6 +168,7 @@ def rolled_out(
     if not is_asked or share >= goals[-1].percent or former.first_deployment:
         engine.progress(f"slot {record.slot} has it already")
         written = engine.ledger.write(record, endpoint.traffic)
+        engine.ledger.observe(record, endpoint.traffic)
         return result_of(engine.ledger, written, endpoint.traffic)
     # The share it has is watched again, for nobody knows how long it was.
     remaining = tuple(goal for goal in goals if goal.percent >= share)

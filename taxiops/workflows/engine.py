@@ -11,6 +11,7 @@ from taxiops.cloud.scoring import Scorer
 from taxiops.cloud.snapshot import code_snapshot
 from taxiops.cloud.views import EndpointView
 from taxiops.domain.rollout import ENDS, Action, Step, next_action
+from taxiops.domain.serving import PROVISIONED, SLOT_DIGEST, slot_tags_digest
 from taxiops.errors import Conflict, RestoreFailed, StepFailed, TaxiopsError
 from taxiops.workflows import record as records
 from taxiops.workflows.documents import Progress
@@ -73,10 +74,15 @@ class Engine:
         return endpoint
 
     def done(
-        self, event: str, record: Record, after: Mapping[str, int], detail: str = ""
+        self,
+        event: str,
+        record: Record,
+        after: Mapping[str, int],
+        detail: str = "",
+        facts: Mapping[str, str] | None = None,
     ) -> Record:
         """Tell what was read back; what is there now is before the next act."""
-        record = self.ledger.done(event, record, self.before, after, detail)
+        record = self.ledger.done(event, record, self.before, after, detail, facts)
         self.before = after
         return record
 
@@ -161,7 +167,8 @@ class Engine:
                 self.connection, spec, self.progress, self.limits.provision_deadline_s
             )
         record = record.at(records.PROVISIONED)
-        return self.done("provisioned", record, endpoint.traffic)
+        facts = pinned(endpoint, record)
+        return self.done(PROVISIONED, record, endpoint.traffic, facts=facts)
 
     def test(self, step: Step, record: Record) -> Record:
         """Test the slot before any of the endpoint's requests reach it."""
@@ -196,7 +203,10 @@ class Engine:
             )
         is_new = record.phase in (records.PLANNED, records.PROVISIONED)
         record = record.at(records.TESTED if is_new else record.phase, tested=records.PASSED)
-        return self.done("tested", record, endpoint.traffic, f"{len(checks)} checks passed")
+        # A slot whose author died before its entry is in the ledger by this one.
+        facts = pinned(endpoint, record) if is_new else {}
+        detail = f"{len(checks)} checks passed"
+        return self.done("tested", record, endpoint.traffic, detail, facts)
 
     def bake(self, record: Record) -> Record:
         """Watch the slot under its share for a while; raises StepFailed when it does not hold."""
@@ -221,7 +231,7 @@ class Engine:
             self.progress,
             traffic=traffic,
             mirror=mirror,
-            tags=record.tags(),
+            tags={**record.tags(), **self.ledger.publish.tags()},
         )
         detail = records.shares_text(endpoint.live_traffic)
         return self.done(record.phase, record, endpoint.traffic, detail)
@@ -274,6 +284,11 @@ class Engine:
             hint="taxiops traffic show",
             code="routing-unproved",
         )
+
+
+def pinned(endpoint: EndpointView, record: Record) -> dict[str, str]:
+    """What the ledger keeps of a slot's tags."""
+    return {SLOT_DIGEST: slot_tags_digest(endpoint.slots[record.slot].tags)}
 
 
 def rest_until(moment: float) -> None:

@@ -24,6 +24,7 @@ from taxiops.errors import (
     UsageError,
 )
 from taxiops.workflows import pipelines, registry, submission
+from taxiops.workflows.chain import check_chain
 from taxiops.workflows.deploy import DeployOptions
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, read_document
 from taxiops.workflows.job_settings import encode_settings
@@ -101,6 +102,8 @@ def deploy_in_job(
     pipelines.check_pipeline(document, path)
     connection = connect_to(settings)
     version = registry.choose_version(connection, options.model_version, options.commit, progress)
+    if settings.env == PROD:
+        check_chain(connection, version, progress)
     inputs = rollout_inputs(connection, options, suffix) | {"model_version": version.version}
     document = pipelines.with_inputs(document, inputs, path)
     document = pipelines.with_compute(document, connection.environment.compute)

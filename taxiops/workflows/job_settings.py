@@ -11,7 +11,9 @@ from taxiops.errors import UsageError
 from taxiops.steps.literals import decode_literal, encode_literal
 
 # What a job finds out where it runs, or must not be told: its place, its output, its secrets.
-OWN = frozenset({"cloud", "env", "output", "emulator_state", "client_id", "tenant_id"})
+OWN = frozenset(
+    {"cloud", "env", "output", "emulator_state", "client_id", "tenant_id", "verifying_key"}
+)
 SUBSCRIPTION, GROUP = "AZUREML_ARM_SUBSCRIPTION", "AZUREML_ARM_RESOURCEGROUP"
 WORKSPACE, ROOT_RUN = "AZUREML_ARM_WORKSPACE_NAME", "AZUREML_ROOT_RUN_ID"
 

@@ -25,8 +25,10 @@ from taxiops.workflows.documents import (
 )
 from taxiops.workflows.endpoint_test import check_endpoint
 from taxiops.workflows.ledger import STATE_NAME
+from taxiops.workflows.model_events import note_verdict
 from taxiops.workflows.promote import PROMOTION, promote
 from taxiops.workflows.roll_back import roll_back
+from taxiops.workflows.rollout import connect_to
 from taxiops.workflows.shift_traffic import promote_traffic
 
 STATUS_NAME, OUTCOME_NAME, REPORT_NAME = "deployment_status", "outcome.json", "endpoint_report.json"
@@ -99,6 +101,7 @@ def register(settings: Settings, report: Path, out: Path, progress: Progress) ->
     path = report / "metrics" / "comparison.json"
     result = decide_gate(settings, path, False, "", "", progress)
     if not result.passed:
+        note_verdict(connect_to(settings), result.written, progress)
         raise EvidenceError(
             f"The gate refused the candidate: {result.verdict}.",
             why=" ".join(result.reasons),

@@ -1,14 +1,15 @@
-"""What was meant and done at an endpoint: journal, state files, the workspace's history."""
+"""What was meant and done at an endpoint: journal, state files, the workspace's ledger."""
 
 import getpass
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from taxiops.cloud import telemetry
 from taxiops.config import Settings
+from taxiops.domain.serving import OBSERVED
 from taxiops.errors import TaxiopsError
 from taxiops.workflows import record as records
 from taxiops.workflows.documents import (
@@ -37,8 +38,22 @@ def own_run_id() -> str:
     return os.environ.get("GITHUB_RUN_ID", "")
 
 
-def unpublished(_: Mapping[str, Any]) -> None:
+class Publisher(Protocol):
+    """Tells every machine of an event. tags: what the endpoint is to carry of that."""
+
+    def __call__(self, event: Mapping[str, Any]) -> None: ...
+
+    def tags(self) -> dict[str, str]: ...
+
+
+class Unpublished:
     """Where nobody but this machine is told."""
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Nothing is told."""
+
+    def tags(self) -> dict[str, str]:
+        return {}
 
 
 @dataclass(frozen=True)
@@ -52,7 +67,7 @@ class Ledger:
     environment: str
     endpoint: str
     extra: Path | None = None
-    publish: Callable[[Mapping[str, Any]], None] = unpublished
+    publish: Publisher = field(default_factory=Unpublished)
 
     @property
     def state_file(self) -> Path:
@@ -87,10 +102,11 @@ class Ledger:
         before: Mapping[str, int],
         after: Mapping[str, int],
         detail: str = "",
+        facts: Mapping[str, str] | None = None,
     ) -> Record:
         """On disk after it was read back; gives the record with its event.
 
-        before and after: the endpoint's traffic, zeros included.
+        before and after: the endpoint's traffic, zeros included. facts: more for the ledger.
         """
         line = self.line(event, record)
         told = {"detail": detail, "before": dict(before), "after": dict(after)}
@@ -102,7 +118,7 @@ class Ledger:
         }
         events = record.events or self.former_events(record)
         written_record = self.write(replace(record, events=(*events, written)), after)
-        self.publish({**self.history_event(line, record), **told})
+        self.publish({**self.history_event(line, record), **told, **(facts or {})})
         telemetry.event(
             f"rollout {event}",
             environment=self.environment,
@@ -113,6 +129,12 @@ class Ledger:
             after=records.shares_text(after),
         )
         return written_record
+
+    def observe(self, record: Record, traffic: Mapping[str, int]) -> None:
+        """Tell of the traffic as it is, in case that no event did."""
+        line = self.line(OBSERVED, record)
+        told = {"detail": "", "before": dict(traffic), "after": dict(traffic)}
+        self.publish({**self.history_event(line, record), **told})
 
     def history_event(self, line: Mapping[str, str], record: Record) -> dict[str, Any]:
         """What the workspace keeps of an event, whatever becomes of the endpoint."""

@@ -12,12 +12,20 @@ from taxiops.cloud import jobs, models
 from taxiops.cloud.client import Connection
 from taxiops.cloud.models import ModelVersion
 from taxiops.config import DEV, Settings
-from taxiops.domain.evidence import SEAL, digest_of_json, problems_of_tags, promotion_tags
+from taxiops.domain.chain import TRAINING_TAG, VERDICT_TAG
+from taxiops.domain.evidence import (
+    SEAL,
+    VALIDATED,
+    digest_of_json,
+    problems_of_tags,
+    promotion_tags,
+)
 from taxiops.domain.gate import check_age, decide, parse_comparison, parse_policy
 from taxiops.domain.outcome_files import GateVerdict, Promotion, parse_verdict
 from taxiops.errors import Conflict, EvidenceError, StepFailed, TaxiopsError, UsageError
 from taxiops.workflows import registry
 from taxiops.workflows.baseline import check_baseline
+from taxiops.workflows.chain import metadata_of
 from taxiops.workflows.compare import read_report, report_path
 from taxiops.workflows.decide_gate import VERDICT
 from taxiops.workflows.documents import (
@@ -28,7 +36,9 @@ from taxiops.workflows.documents import (
     write_document,
 )
 from taxiops.workflows.job_settings import ROOT_RUN
+from taxiops.workflows.kept_evidence import evidence_of, keep_evidence
 from taxiops.workflows.ledger import own_run_id
+from taxiops.workflows.model_events import note_promotion
 from taxiops.workflows.registry import digest_of_folder
 from taxiops.workflows.rollout import connect_to, fetched_model
 
@@ -77,16 +87,24 @@ def promote(settings: Settings, report: Path | None, progress: Progress) -> Prom
     job = str(document["job"]["name"])
     sha256 = str(document["candidate"]["sha256"])
     done = find_sealed(connection, job, sha256)
-    if done is not None:
+    if done is not None and done.tags.get(VERDICT_TAG):
         progress(f"{done.name} version {done.version} is sealed already")
         return finished(settings, done, sha256, already=True)
-    if not verdict.is_overridden:
+    if done is None and not verdict.is_overridden:
         check_baseline(connection, document["baseline"], progress)
-    owner = check_job_output(connection, job, sha256, progress)
-    run_id = own_run_id()
-    tags = promotion_tags(document, digest_of_json(document), run_id, override_of(verdict))
+    owner, training_sha256 = check_job_output(connection, job, sha256, progress)
+    evidence = evidence_of(document, verdict)
+    more = {VERDICT_TAG: evidence.verdict_sha256, TRAINING_TAG: training_sha256}
+    more |= override_of(verdict)
+    if done is not None and VALIDATED in done.tags:
+        # Promoted before evidence was kept; what Dev said of it since stays.
+        more[VALIDATED] = done.tags[VALIDATED]
+    tags = promotion_tags(document, evidence.report_sha256, own_run_id(), more)
+    # Evidence first, then what names it: a sealed version never lacks it.
+    keep_evidence(connection, evidence, {JOB_TAG: job, "model_sha256": sha256}, progress)
     version = register_and_copy(connection, job, owner, sha256, progress)
     sealed = tag_and_seal(connection, version, tags, sha256, progress)
+    note_promotion(connection, verdict, sealed, progress)
     return finished(settings, sealed, sha256, already=False)
 
 
@@ -140,10 +158,13 @@ def find_sealed(connection: Connection, job: str, sha256: str) -> ModelVersion |
     return None
 
 
-def check_job_output(connection: Connection, job: str, sha256: str, progress: Progress) -> str:
-    """The bytes in the job's output must be those that were compared; gives the output's job.
+def check_job_output(
+    connection: Connection, job: str, sha256: str, progress: Progress
+) -> tuple[str, str]:
+    """The bytes in the job's output must be those that were compared.
 
-    That is the job itself or, inside of the very pipeline that compared, its training step.
+    Gives the output's job, which is the job itself or, inside of the very pipeline that compared,
+    its training step; and the digest of the training data that the model was made with.
     """
     progress(f"checking the model of job {job}")
     is_inside = os.environ.get(ROOT_RUN) == job
@@ -151,7 +172,9 @@ def check_job_output(connection: Connection, job: str, sha256: str, progress: Pr
         raise EvidenceError(f"Job {job} did not complete.", hint="taxiops compare")
     with tempfile.TemporaryDirectory(prefix="taxiops-") as scratch:
         owner, output = jobs.download_owned_output(connection, job, "model", Path(scratch))
-        found = digest_of_folder(find_folder_with(output, "metadata.json", "model"))
+        folder = find_folder_with(output, "metadata.json", "model")
+        found = digest_of_folder(folder)
+        training = metadata_of(folder).get("training")
     if found != sha256:
         raise EvidenceError(
             f"The model of job {job} is not the one that was compared.",
@@ -159,7 +182,7 @@ def check_job_output(connection: Connection, job: str, sha256: str, progress: Pr
             hint="taxiops compare",
             code="digest-differs",
         )
-    return owner
+    return owner, str(training.get("sha256", "")) if isinstance(training, Mapping) else ""
 
 
 def register_and_copy(

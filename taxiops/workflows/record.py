@@ -40,6 +40,8 @@ NONE = "none"
 
 # Tags cannot be empty, so each has a word for nothing.
 TAG_PREFIX = "taxiops_"
+# The newest entry of the workspace's ledger when the endpoint was last changed.
+LEDGER_TAG = f"{TAG_PREFIX}ledger"
 SHARES = re.compile(r"[a-z][a-z0-9-]*=\d{1,3}(,[a-z][a-z0-9-]*=\d{1,3})*")
 WHAT = "deployment state"
 

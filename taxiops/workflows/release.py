@@ -22,8 +22,10 @@ from taxiops.workflows.endpoint_test import check_endpoint
 from taxiops.workflows.job_end_to_end import follow_end_to_end, submit_end_to_end
 from taxiops.workflows.job_rollout import deploy_in_job
 from taxiops.workflows.ledger import actor
+from taxiops.workflows.model_events import note_verdict
 from taxiops.workflows.promote import PROMOTION, promote
 from taxiops.workflows.roll_back import roll_back
+from taxiops.workflows.rollout import connect_to
 from taxiops.workflows.shift_traffic import promote_traffic
 from taxiops.workflows.unit_tests import run_unit_tests
 
@@ -282,6 +284,7 @@ def pass_gate(chain: Chain, env: str) -> str:  # noqa: ARG001 - one shape for ev
     result = decide_gate(chain.settings, None, False, "", actor(), chain.progress)
     if not result.passed:
         chain.save(REFUSED)
+        note_verdict(connect_to(chain.settings, DEV), result.written, chain.progress)
         raise EvidenceError(
             f"The gate refused the candidate: {result.verdict}.",
             why=" ".join(result.reasons),

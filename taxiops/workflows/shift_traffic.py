@@ -106,7 +106,8 @@ def promote_traffic(
         if ended.step.action is not Action.DONE:
             raise changed(record, ended.step.reason)
         if not ended.steps:
-            ledger.write(record.at(phase_of(record, endpoint)), ended.traffic)
+            engine.ledger.write(record.at(phase_of(record, endpoint)), ended.traffic)
+            engine.ledger.observe(record, ended.traffic)
     is_validated = environment.name == DEV and percent == 100
     if is_validated:
         by = f"{endpoint.name}/{record.slot} {now()} run {record.run_id or records.NONE}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from taxiops.domain.chain import OBJECT_NAME
 from taxiops.errors import UsageError
 
 UNKNOWN = "unknown"
@@ -52,6 +53,24 @@ def git(root: Path, *arguments: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def commit_object(root: Path, name: str) -> bytes | None:
+    """The bytes of a commit object of the repository at `root`; None when it is not there."""
+    if not OBJECT_NAME.fullmatch(name):
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "cat-file", "commit", name],
+            cwd=root,
+            capture_output=True,
+            check=False,
+            timeout=GIT_TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
 
 
 def require_file(root: Path, name: str) -> Path:

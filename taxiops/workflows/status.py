@@ -13,8 +13,10 @@ from taxiops.cloud.store import open_store
 from taxiops.cloud.views import EndpointView, SlotView
 from taxiops.config import DEV, PROD, Settings
 from taxiops.domain.rollout import live_only
+from taxiops.domain.serving import shares
 from taxiops.errors import NotAuthorised, TaxiopsError, UsageError
 from taxiops.workflows import record as records
+from taxiops.workflows.chained_ledger import ChainedLedger
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, read_document
 from taxiops.workflows.history import Happening, last_happening
 from taxiops.workflows.known_names import remember_slots
@@ -156,7 +158,7 @@ def read_store(connection: Connection) -> tuple[Holder | None, Happening | None]
     endpoint = connection.environment.endpoint
     try:
         store = open_store(connection)
-        return lease.current_holder(store, endpoint), last_happening(store, endpoint)
+        return lease.current_holder(store, endpoint), last_happening(ChainedLedger(store), endpoint)
     except TaxiopsError:
         return None, None
 
@@ -206,12 +208,6 @@ def drift_of(
         elif not slot.tags.get("model_sha256"):
             problems.append(f"Slot {name} was not deployed by taxiops: nothing tells its model.")
     return tuple(problems)
-
-
-def shares(traffic: Mapping[str, Any]) -> str:
-    """A distribution as text, equal for equal ones."""
-    live = live_only({str(slot): percent for slot, percent in traffic.items()})
-    return ", ".join(f"{slot} {live[slot]} %" for slot in sorted(live)) or "no traffic"
 
 
 def watch(settings: Settings, look: Callable[[StatusResult, list[str]], None]) -> NoReturn:

@@ -1,21 +1,35 @@
-"""`taxiops trace`: the chain behind a promoted version, every digest checked; changes nothing."""
+"""`taxiops trace`: the chain from the commit to the traffic, each link checked; changes nothing."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from taxiops.cloud import endpoints, jobs
+from taxiops.cloud import endpoints
 from taxiops.cloud.client import Connection
 from taxiops.cloud.models import ModelVersion
 from taxiops.config import DEV, PROD, Settings
-from taxiops.domain.evidence import VALIDATED, Link, check_tags, is_validated, verify
-from taxiops.errors import EvidenceError, NotAuthorised, NotFound, UsageError
+from taxiops.domain.attestations import Exported, check_same, statements
+from taxiops.domain.chain import (
+    TRAINING_TAG,
+    UNREAD,
+    VERDICT_TAG,
+    Files,
+    Link,
+    first_broken,
+    version_findings,
+)
+from taxiops.domain.evidence import SEAL, VALIDATED, is_validated
+from taxiops.domain.serving import promotion_finding
+from taxiops.errors import EvidenceError, NotFound, UsageError
 from taxiops.workflows import registry
+from taxiops.workflows.chain import require_whole, version_read
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, now, write_document, write_text
 from taxiops.workflows.endpoint_test import model_of_slot
 from taxiops.workflows.record import ModelReference
-from taxiops.workflows.rollout import connect_to, fetched_model
+from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.serving import Place, Serving, serving_findings
+from taxiops.workflows.signing import private_key, read_bundle, write_bundle
 
 TRACE, NOTES = Path("trace") / "trace.json", Path("trace") / "release-notes.md"
 
@@ -24,43 +38,42 @@ TRACE, NOTES = Path("trace") / "trace.json", Path("trace") / "release-notes.md"
 class TraceOptions:
     """Which version: by number, by commit, by ENV/SLOT that serves it, else the newest.
 
-    validated: only one that Dev validated.
+    validated: only one that Dev validated. export: where to write the chain as statements. verify:
+    a signed export that the chain must still fit.
     """
 
     model_version: str | None = None
     commit: str | None = None
     deployment: str | None = None
     validated: bool = False
-
-
-@dataclass(frozen=True)
-class Serving:
-    """A slot that holds the version. percent: its share of live traffic."""
-
-    environment: str
-    endpoint: str
-    slot: str
-    percent: int
-    sha256: str
+    export: Path | None = None
+    verify: Path | None = None
 
 
 @dataclass(frozen=True)
 class TraceResult:
-    """The chain that holds. unread: which parts this identity may not read, and why."""
+    """The chain that holds. findings: each link, also those that could not be checked, and why."""
 
     model: ModelReference
     tags: Mapping[str, str]
     job_status: str
+    findings: tuple[Link, ...]
     deployments: tuple[Serving, ...]
-    unread: tuple[str, ...]
+    files: Files
     notes: Path
     next_command: str
+    exported: str = ""
 
     @property
     def commit(self) -> str:
         return self.tags.get("commit", "")
 
+    @property
+    def unread(self) -> tuple[str, ...]:
+        return tuple(f"{each.link}: {each.why}" for each in self.findings if each.state == UNREAD)
+
     def document(self) -> dict[str, Any]:
+        broken = first_broken(self.findings)
         return {
             "schema_version": SCHEMA_VERSION,
             "model": self.model.document(),
@@ -69,29 +82,26 @@ class TraceResult:
             "comparison_run": self.tags.get("comparison_run", ""),
             "job_status": self.job_status,
             "validated_in_dev": is_validated(self.tags),
-            "deployments": [
-                {
-                    "environment": each.environment,
-                    "endpoint": each.endpoint,
-                    "slot": each.slot,
-                    "percent": each.percent,
-                    "sha256": each.sha256,
-                }
-                for each in self.deployments
-            ],
+            "whole": broken is None,
+            "broken": broken.link if broken else None,
+            "links": [each.document() for each in self.findings],
+            "deployments": [each.document() for each in self.deployments],
             "unread": list(self.unread),
             "notes": str(self.notes),
+            "exported": self.exported,
             "created_at": now(),
             "next_command": self.next_command,
         }
 
 
 def trace(settings: Settings, options: TraceOptions, progress: Progress) -> TraceResult:
-    """Follow the chain commit, job, comparison, registry version, deployments; check each digest.
+    """Follow the chain from the commit to the traffic and check each link against the bytes.
 
-    Writes trace/trace.json and trace/release-notes.md. What this identity may not read is told, not
-    failed. Raises EvidenceError naming every broken link, NotFound when there is no such version.
+    Writes trace/trace.json, and trace/release-notes.md of a chain that holds. What this identity
+    may not read is told, not failed. Raises EvidenceError naming the first broken link or what in a
+    signed export does not fit, NotFound when there is no such version.
     """
+    signed = signed_before(settings, options)
     connection = connect_to(settings)
     version = chosen(connection, options, progress)
     if options.validated and not is_validated(version.tags):
@@ -102,39 +112,92 @@ def trace(settings: Settings, options: TraceOptions, progress: Progress) -> Trac
             code="not-validated",
         )
     model = registry.model_of(connection, version)
-    progress(f"checking the bytes of {model.name} version {model.version}")
-    with fetched_model(connection, model):
-        unread: list[str] = []
-    job_status = status_of_job(settings, version, unread)
-    found = [each for env in (DEV, PROD) for each in deployments_of(settings, env, model, unread)]
-    links = [
-        Link(f"model of {each.environment}/{each.slot}", model.sha256, each.sha256)
-        for each in found
-    ]
-    problems = verify(links)
-    if problems:
-        raise EvidenceError(
-            f"The chain of {model.name} version {model.version} is broken.",
-            why="; ".join(problems),
-            hint=f"taxiops traffic show --env {found[0].environment}",
-            code="chain-broken",
-        )
+    with version_read(connection, version, progress) as read:
+        progress("asking what serves it")
+        commit = version.tags.get("commit", "")
+        served, links, places = serving_findings(settings, model, commit, read.folder)
+        findings = [*version_findings(read.material), *promotions(places, version), *links]
+        job = read.material.job
     result = TraceResult(
         model=model,
         tags=version.tags,
-        job_status=job_status,
-        deployments=tuple(found),
-        unread=tuple(unread),
+        job_status=job.status if job else "",
+        findings=tuple(findings),
+        deployments=tuple(served),
+        files=read.material.files,
         notes=settings.output / NOTES,
         next_command=f"taxiops deploy --env {settings.env} --model-version {model.version}",
     )
     write_document(settings.output / TRACE, result.document())
+    subject = f"{model.name} version {model.version}"
+    require_whole(findings, subject, remedy_of(first_broken(findings)))
     write_text(result.notes, release_notes(result))
+    return attested(settings, options, result, signed)
+
+
+def signed_before(settings: Settings, options: TraceOptions) -> list[Mapping[str, Any]]:
+    """The statements to verify, read before anything else: a key that is none is told at once."""
+    if options.export and (key := settings.values["signing_key"].value):
+        private_key(key)
+    if not options.verify:
+        return []
+    return read_bundle(options.verify, settings.values["verifying_key"].value)
+
+
+def attested(
+    settings: Settings,
+    options: TraceOptions,
+    result: TraceResult,
+    signed: Sequence[Mapping[str, Any]],
+) -> TraceResult:
+    """The result once the signed statements fit it and it is exported where that was asked for."""
+    model = result.model
+    found = statements(
+        Exported(
+            registry=model.registry,
+            name=model.name,
+            version=model.version,
+            files=result.files,
+            tags=result.tags,
+            findings=result.findings,
+            deployments=[each.document() for each in result.deployments],
+            workspace=settings.dev.workspace,
+        )
+    )
+    if options.verify:
+        check_same(signed, found)
+    if options.export:
+        key = settings.values["signing_key"].value
+        how = "signed" if write_bundle(options.export, found, key) else "not signed"
+        result = replace(result, exported=f"{options.export} ({how})")
     return result
 
 
+def promotions(places: Sequence[Place], version: ModelVersion) -> list[Link]:
+    """What the Dev ledger tells of the promotion, where it could be read."""
+    known = (each for each in places if each.env == DEV and not each.unread)
+    place = next(known, None)
+    if place is None:
+        return []
+    return [promotion_finding(place.reading.entries, version.name, version.version, version.tags)]
+
+
+def remedy_of(broken: Link | None) -> str:
+    """The next command, by where the chain is broken."""
+    link, _, where = (broken.link if broken else "").partition(" ")
+    env = where.partition("/")[0]
+    if link == "ledger":
+        return f"taxiops history --env {env}"
+    if link in ("deployment", "endpoint", "traffic"):
+        return f"taxiops traffic show --env {env}; then taxiops traffic rollback --env {env}"
+    return "Do not deploy that version. taxiops compare, gate and promote make another one."
+
+
 def chosen(connection: Connection, options: TraceOptions, progress: Progress) -> ModelVersion:
-    """The version asked for; its tags verify. Raises NotFound, EvidenceError or UsageError."""
+    """The version asked for, else the newest that was ever sealed, whole or not.
+
+    Raises NotFound, EvidenceError or UsageError.
+    """
     asked = [options.model_version, options.commit, options.deployment]
     if sum(each is not None for each in asked) > 1:
         raise UsageError(
@@ -145,9 +208,14 @@ def chosen(connection: Connection, options: TraceOptions, progress: Progress) ->
         number = version_of_slot(connection.settings, options.deployment)
     if options.validated and number is None and options.commit is None:
         return registry.newest_validated(connection, progress)
-    version = registry.choose_version(connection, number, options.commit, progress)
-    check_tags(version.tags, f"{version.name} version {version.version}")
-    return version
+    promoted = registry.list_promoted(connection)
+    if number is not None:
+        return registry.find_number(promoted, number, connection)
+    if options.commit is not None:
+        return registry.find_commit(promoted, options.commit)
+    sealed = (each for each in promoted if each.tags.get(SEAL))
+    newest = next(sealed, None)
+    return newest or registry.choose_version(connection, None, None, progress)
 
 
 def version_of_slot(settings: Settings, deployment: str) -> str:
@@ -169,41 +237,6 @@ def version_of_slot(settings: Settings, deployment: str) -> str:
     return model_of_slot(connection, endpoint, slot).version
 
 
-def status_of_job(settings: Settings, version: ModelVersion, unread: list[str]) -> str:
-    """How the comparison's job ended; empty when it may not be read or is gone."""
-    name = version.tags.get("comparison_run", "")
-    try:
-        return jobs.read_job(connect_to(settings, DEV), name).status
-    except (NotAuthorised, NotFound, UsageError) as error:
-        unread.append(f"job {name}: {error.what}")
-        return ""
-
-
-def deployments_of(
-    settings: Settings, env: str, model: ModelReference, unread: list[str]
-) -> list[Serving]:
-    """The slots of one environment that say they serve the version."""
-    try:
-        endpoint = endpoints.read_endpoint(connect_to(settings, env))
-    except (NotAuthorised, UsageError) as error:
-        unread.append(f"{env}: {error.what}")
-        return []
-    if endpoint is None:
-        return []
-    same = {"model": model.name, "model_version": model.version, "registry": model.registry}
-    return [
-        Serving(
-            env,
-            endpoint.name,
-            slot.name,
-            endpoint.traffic.get(slot.name, 0),
-            slot.tags.get("model_sha256", ""),
-        )
-        for slot in endpoint.slots.values()
-        if all(slot.tags.get(name) == value for name, value in same.items())
-    ]
-
-
 def release_notes(result: TraceResult) -> str:
     """The model, its figures and its chain as Markdown; tags are hostile, so each value is code."""
     tags = result.tags
@@ -220,6 +253,8 @@ def release_notes(result: TraceResult) -> str:
         ("report", tags.get("report_sha256", "")),
         ("policy", tags.get("policy_sha256", "")),
         ("test data", tags.get("test_data_sha256", "")),
+        ("verdict", tags.get(VERDICT_TAG, "")),
+        ("training data", tags.get(TRAINING_TAG, "")),
         ("validated in Dev", tags.get(VALIDATED, "no")),
         *[
             (f"{each.environment} {each.slot}", f"{each.percent} % of {each.endpoint}")

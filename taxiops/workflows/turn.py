@@ -1,4 +1,4 @@
-"""A process's turn at an endpoint: the lease, safe points, and the history everybody can read."""
+"""A process's turn at an endpoint: the lease, safe points, and the ledger everybody can read."""
 
 import json
 import os
@@ -8,8 +8,6 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,10 @@ from taxiops.cloud.client import Connection
 from taxiops.cloud.interrupts import check_stop, stopping_safely
 from taxiops.cloud.lease import Holder, Lease
 from taxiops.cloud.store import WorkspaceStore, open_store
+from taxiops.domain.rollout import live_only
+from taxiops.domain.serving import OBSERVED
 from taxiops.errors import Conflict, NotAuthorised, TaxiopsError
+from taxiops.workflows.chained_ledger import ChainedLedger
 from taxiops.workflows.documents import (
     Progress,
     is_alive,
@@ -27,6 +28,7 @@ from taxiops.workflows.documents import (
     write_document,
 )
 from taxiops.workflows.ledger import Ledger, actor
+from taxiops.workflows.record import LEDGER_TAG
 
 # A run waits this much longer than a lease lasts for a predecessor of its own that died.
 GRACE_S = 15
@@ -46,15 +48,55 @@ class Turn:
             self.held.check()
 
 
-def history_name(endpoint: str, event: Mapping[str, Any]) -> str:
-    """Where an event lies in the workspace's store; names sort by time."""
-    at = moment_in_names(datetime.fromisoformat(str(event["at"])))
-    return f"history/{endpoint}/{at}-{event['event']}-{uuid.uuid4().hex[:8]}.json"
+@dataclass
+class EndpointPublisher:
+    """Tells the workspace's ledger what happens at one endpoint.
+
+    left: the traffic that the last event there left; None: not looked for yet.
+    """
+
+    ledger: ChainedLedger
+    endpoint: str
+    progress: Progress
+    left: Mapping[str, int] | None = None
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """The event, after what happened unseen before it; where that fails, the journal here
+        still has it."""
+        try:
+            self.catch_up(event)
+            if event["event"] != OBSERVED:
+                self.ledger.append(event)
+                self.left = event["after"]
+        except TaxiopsError as error:
+            self.progress(f"the workspace's ledger lacks an event: {error.what} {error.why[:120]}")
+
+    def catch_up(self, event: Mapping[str, Any]) -> None:
+        """An entry for traffic that changed without an event: nobody may have decided it."""
+        if self.left is None:
+            self.left = shares_left(self.ledger.newest_of(self.endpoint))
+        if live_only(self.left) == live_only(event["before"]):
+            return
+        detail = "found so; no event tells who changed it"
+        seen = {"before": self.left, "after": event["before"], "detail": detail}
+        self.ledger.append({**event, **seen, "event": OBSERVED})
+        self.left = event["before"]
+
+    def tags(self) -> dict[str, str]:
+        """The newest entry's place, for the endpoint to remember."""
+        try:
+            position = self.ledger.position()
+        except TaxiopsError:
+            return {}
+        return {LEDGER_TAG: position.text()} if position else {}
 
 
-def moment_in_names(moment: datetime) -> str:
-    """A moment in UTC, to the millisecond, such as 20261123T183000000Z; these sort by time."""
-    return f"{moment.astimezone(UTC):%Y%m%dT%H%M%S}{moment.microsecond // 1000:03}Z"
+def shares_left(entry: Mapping[str, Any] | None) -> dict[str, int]:
+    """The traffic that an entry left; none for an entry that cannot be understood."""
+    shares = (entry or {}).get("after")
+    if not isinstance(shares, Mapping):
+        return {}
+    return {str(slot): share for slot, share in shares.items() if isinstance(share, int)}
 
 
 @contextmanager
@@ -101,7 +143,7 @@ def begin(
             "reading the endpoint again before each change."
         )
         return Turn(ledger)
-    publish = partial(published, store, ledger.endpoint, progress)
+    publish = EndpointPublisher(ChainedLedger(store), ledger.endpoint, progress)
     return Turn(replace(ledger, publish=publish), held)
 
 
@@ -154,13 +196,3 @@ def lease_id_of(path: Path, host: str) -> str:
         return str(uuid.uuid4())
     is_ours = is_here and (pid == os.getpid() or not is_alive(pid))
     return former if is_ours else str(uuid.uuid4())
-
-
-def published(
-    store: WorkspaceStore, endpoint: str, progress: Progress, event: Mapping[str, Any]
-) -> None:
-    """The event in the workspace's store; where that fails, the journal here still has it."""
-    try:
-        store.write(history_name(endpoint, event), json.dumps(dict(event)).encode())
-    except TaxiopsError as error:
-        progress(f"the workspace's history lacks an event: {error.what} {error.why[:120]}")

@@ -9,6 +9,7 @@ from pytest_mock import MockerFixture
 from typer.testing import Result
 
 from taxiops.cloud.lease import Holder
+from taxiops.domain.chain import Link
 from taxiops.workflows.emulator import EmulatorResult
 from taxiops.workflows.github_comment import CommentResult
 from taxiops.workflows.github_deployment import DeploymentResult
@@ -17,8 +18,9 @@ from taxiops.workflows.github_release import ReleaseResult
 from taxiops.workflows.history import TEXTS, Happening, HistoryResult
 from taxiops.workflows.job_steps import StepOutcome
 from taxiops.workflows.record import ModelReference
+from taxiops.workflows.serving import Serving
 from taxiops.workflows.status import EnvironmentStatus, StatusResult
-from taxiops.workflows.trace import Serving, TraceResult
+from taxiops.workflows.trace import TraceResult
 
 from .test_rendering import CASES, DIGEST, SLOT
 
@@ -60,6 +62,7 @@ def step(name: str, options: str) -> Outcome:
     return Outcome(f"pipeline-step {name} {options}", f"job_steps.{function}", STEP)
 
 
+PUT = Happening(TEXT, {}, {"blue": 100}, 3)
 MORE = [
     Outcome(
         "status",
@@ -89,7 +92,7 @@ MORE = [
     Outcome(
         "history",
         "history.read_history",
-        HistoryResult("dev", "e", (Happening(TEXT, {}, {"blue": 100}),), "taxiops x"),
+        HistoryResult("dev", "e", (PUT,), {"blue": PUT}, (), 3, "taxiops x"),
     ),
     Outcome(
         "trace",
@@ -98,8 +101,9 @@ MORE = [
             ModelReference("r", "m", "4", DIGEST),
             {"branch": FAR, "commit": "c" * 40, "comparison_run": "j"},
             "Completed",
+            (Link("commit", "not checked", "the object", FAR, FAR), Link("job", "holds", "j", "t")),
             (Serving("dev", "e", "blue", 100, DIGEST),),
-            (FAR,),
+            (("model.skops", "0" * 64),),
             Path("release-notes.md"),
             "taxiops x",
         ),

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from taxiops.domain.evidence import (
     SEAL,
-    Link,
     canonical_json,
     check_tags,
     digest_of_files,
@@ -19,7 +18,6 @@ from taxiops.domain.evidence import (
     problems_of_tags,
     promotion_tags,
     sealed,
-    verify,
 )
 from taxiops.errors import EvidenceError, UsageError
 
@@ -124,18 +122,3 @@ def test_sealing_twice_changes_nothing(tags: dict[str, str]) -> None:
     assert is_sealed(once)
     assert all(1 <= len(value) <= 256 for value in once.values())
     assert SEAL in once
-
-
-def test_the_chain_names_what_is_missing_and_broken() -> None:
-    chain = [
-        Link("report", "sha256:a", "sha256:a"),
-        Link("model", "sha256:a", "sha256:b"),
-        Link("policy", "", "sha256:b"),
-        Link("commit", "abc", ""),
-    ]
-    assert verify(chain) == [
-        "model: is sha256:b, recorded is sha256:a",
-        "policy: nothing is recorded",
-        "commit: missing; recorded is abc",
-    ]
-    assert verify(chain[:1]) == []

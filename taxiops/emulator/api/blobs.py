@@ -1,4 +1,4 @@
-"""The blob service's wire: three URL layouts, blocks, ranges, lists and SAS."""
+"""The blob service's wire: three URL layouts, blocks, appends, ranges, lists and SAS."""
 
 import logging
 import re
@@ -13,7 +13,7 @@ from taxiops.emulator.api.faults import DROPPED, struck
 from taxiops.emulator.api.wire import Request, Response
 from taxiops.emulator.context import Emulator
 from taxiops.emulator.identity import STORAGE_AUDIENCES, refused_token
-from taxiops.emulator.state.blobs import ACCOUNT_SUFFIXES, BadName, Blob
+from taxiops.emulator.state.blobs import ACCOUNT_SUFFIXES, AppendRefused, BadName, Blob
 from taxiops.emulator.state.faults import REFUSALS, Fault
 from taxiops.emulator.state.leases import LeaseError
 
@@ -40,7 +40,7 @@ def serve_blobs(emulator: Emulator, request: Request) -> Response:
         answer = struck_or_served(emulator, request, container, blob)
     except BadName as error:
         answer = failure(BlobError(400, "InvalidResourceName", str(error)), request.method)
-    except LeaseError as error:
+    except (LeaseError, AppendRefused) as error:
         answer = failure(BlobError(error.status, error.code, error.message), request.method)
     except BlobError as error:
         answer = failure(error, request.method)
@@ -182,12 +182,19 @@ def described(emulator: Emulator, container: str, blob: Blob) -> dict[str, str]:
         "content-type": "application/octet-stream",
         "etag": blob.etag,
         "last-modified": formatdate(blob.modified_s, usegmt=True),
-        "x-ms-blob-type": "BlockBlob",
+        **kind_headers(emulator, container, blob.name),
         "x-ms-creation-time": formatdate(blob.modified_s, usegmt=True),
         "accept-ranges": "bytes",
         **lease_headers(emulator, container, blob.name),
         **{METADATA + key: value for key, value in metadata.items()},
     }
+
+
+def kind_headers(emulator: Emulator, container: str, blob: str) -> dict[str, str]:
+    blocks = emulator.blobs.appended(container, blob)
+    if blocks is None:
+        return {"x-ms-blob-type": "BlockBlob"}
+    return {"x-ms-blob-type": "AppendBlob", "x-ms-blob-committed-block-count": str(blocks)}
 
 
 def metadata_of(request: Request) -> dict[str, str]:
@@ -212,6 +219,8 @@ def write(emulator: Emulator, request: Request, container: str, blob: str, comp:
     if comp == "block":
         blobs.put_block(container, blob, request.query.get("blockid", ""), request.body)
         return Response(201, b"", {"x-ms-request-server-encrypted": "true"})
+    if comp == "appendblock":
+        return append(emulator, request, container, existing(emulator, container, blob).name)
     if comp == "blocklist":
         placed = blobs.commit_blocks(container, blob, block_names(request.body))
         if placed is None:
@@ -226,9 +235,33 @@ def write(emulator: Emulator, request: Request, container: str, blob: str, comp:
     return Response(201, b"", {**headers, "x-ms-request-server-encrypted": "true"})
 
 
+def append(emulator: Emulator, request: Request, container: str, blob: str) -> Response:
+    """Append Block, at a position when the client says which."""
+    wanted = request.headers.get("x-ms-blob-condition-appendpos", "")
+    if wanted and not wanted.isdecimal():
+        raise BlobError(400, "InvalidHeaderValue", "The append position is no number.")
+    if not request.body:
+        raise BlobError(400, "InvalidHeaderValue", "An appended block cannot be empty.")
+    position = int(wanted) if wanted else None
+    offset = emulator.blobs.append(container, blob, request.body, position)
+    placed = existing(emulator, container, blob)
+    headers = {
+        "etag": placed.etag,
+        "last-modified": formatdate(placed.modified_s, usegmt=True),
+        "x-ms-blob-append-offset": str(offset),
+        "x-ms-blob-committed-block-count": str(emulator.blobs.appended(container, blob)),
+        "x-ms-request-server-encrypted": "true",
+    }
+    return Response(201, b"", headers)
+
+
 def put(emulator: Emulator, request: Request, container: str, blob: str) -> Blob:
     """Identical bytes under If-None-Match count as written, as the client's retries need."""
     present = emulator.blobs.find(container, blob)
+    if request.headers.get("x-ms-blob-type", "").lower() == "appendblob":
+        if present is not None and request.headers.get("if-none-match") == "*":
+            raise BlobError(409, "BlobAlreadyExists", "The specified blob already exists.")
+        return emulator.blobs.put_appendable(container, blob)
     if present is not None and request.headers.get("if-none-match") == "*":
         if emulator.blobs.path(container, blob).read_bytes() == request.body:
             return present
@@ -270,10 +303,11 @@ def listed(emulator: Emulator, container: str, blob: Blob) -> str:
     metadata: dict[str, Any] = emulator.blobs.metadata(container, blob.name)
     pairs = "".join(f"<{key}>{escape(value)}</{key}>" for key, value in metadata.items())
     modified = formatdate(blob.modified_s, usegmt=True)
+    kind = kind_headers(emulator, container, blob.name)["x-ms-blob-type"]
     return (
         f"<Blob><Name>{escape(blob.name)}</Name><Properties>"
         f"<Creation-Time>{modified}</Creation-Time><Last-Modified>{modified}</Last-Modified>"
         f"<Etag>{escape(blob.etag)}</Etag><Content-Length>{blob.size}</Content-Length>"
-        "<Content-Type>application/octet-stream</Content-Type><BlobType>BlockBlob</BlobType>"
+        f"<Content-Type>application/octet-stream</Content-Type><BlobType>{kind}</BlobType>"
         f"</Properties><Metadata>{pairs}</Metadata></Blob>"
     )

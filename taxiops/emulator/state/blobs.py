@@ -28,6 +28,16 @@ ACCOUNT_SUFFIXES = (".blob.local", ".blob.core.windows.net")
 LASTING = "emulator-blob:/"
 # The containers of one workspace begin alike; see `Blobs.account_sas`.
 ACCOUNT_LETTERS = 40
+# What an append blob may hold (learn.microsoft.com/rest/api/storageservices/append-block).
+APPENDED, MOST_BLOCKS = "append-blob", 50_000
+
+
+class AppendRefused(Exception):
+    """A block that cannot be appended: status, Azure's code, message."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
 
 
 class BadName(ValueError):
@@ -89,7 +99,9 @@ class Blobs:
         return Blob(name, status.st_size, status.st_mtime, f'"0x{tag.upper()}"')
 
     def put(self, container: str, blob: str, data: bytes) -> Blob:
-        """Write whole or not at all."""
+        """Write whole or not at all; a block blob from now on."""
+        if self.appended(container, blob) is not None:
+            self._store.delete(APPENDED, container, blob)
         draft = self.folder / STAGING / secrets.token_hex(16)
         draft.write_bytes(data)
         return self._place(container, blob, draft)
@@ -106,6 +118,40 @@ class Blobs:
             draft.unlink()
             raise BadName(f"blob name {blob!r}: a blob stands where its folder would be") from error
         return self._blob(container, path)
+
+    def put_appendable(self, container: str, blob: str) -> Blob:
+        """An empty append blob."""
+        placed = self.put(container, blob, b"")
+        self._store.put(APPENDED, container, blob, {"blocks": 0})
+        return placed
+
+    def appended(self, container: str, blob: str) -> int | None:
+        """How many blocks an append blob holds; None for any other blob."""
+        found = self._store.get(APPENDED, container, blob)
+        return int(found["blocks"]) if found else None
+
+    def append(self, container: str, blob: str, data: bytes, position: int | None) -> int:
+        """One more block at the end; gives the offset it got. Raises AppendRefused.
+
+        position: where the end must be; None: wherever it is.
+        """
+        with self._store.transaction():
+            blocks = self.appended(container, blob)
+            if blocks is None:
+                message = "The blob type is invalid for this operation."
+                raise AppendRefused(409, "InvalidBlobType", message)
+            path = self.path(container, blob)
+            end = path.stat().st_size
+            if position is not None and position != end:
+                message = "The append position condition specified was not met."
+                raise AppendRefused(412, "AppendPositionConditionNotMet", message)
+            if blocks >= MOST_BLOCKS:
+                message = f"An append blob holds {MOST_BLOCKS} blocks."
+                raise AppendRefused(409, "BlockCountExceedsLimit", message)
+            with path.open("ab") as stream:
+                stream.write(data)
+            self._store.put(APPENDED, container, blob, {"blocks": blocks + 1})
+            return end
 
     def put_block(self, container: str, blob: str, block: str, data: bytes) -> None:
         self.path(container, blob)
@@ -147,6 +193,7 @@ class Blobs:
         if found:
             self.path(container, blob).unlink()
             self._store.delete("blob-metadata", container, blob)
+            self._store.delete(APPENDED, container, blob)
             self._store.delete(LEASE, container, blob)
         return found is not None
 
