@@ -19,7 +19,7 @@ from taxiops.config import Settings
 from taxiops.emulator import server
 from taxiops.errors import NotAuthorised, UsageError
 from taxiops.workflows import emulator
-from taxiops.workflows.checks_cloud import clock_finding, permission_finding
+from taxiops.workflows.checks_cloud import check_emulator, clock_finding, permission_finding
 from taxiops.workflows.checks_here import LOCAL_CHECKS, check_github, check_names, workflow_names
 from taxiops.workflows.diagnose import (
     ERROR,
@@ -243,6 +243,15 @@ def test_a_folder_that_cannot_be_written_is_found(settings: Settings, tmp_path: 
     asked = Subject(replace(settings, output=tmp_path / "file" / "artifacts"), {})
     disk = next(check for check in LOCAL_CHECKS if check.name == "disk")
     assert (disk.ask(asked)[0].severity, disk.ask(asked)[0].code) == (ERROR, "output-unwritable")
+
+
+def test_an_emulator_of_another_format_is_told_with_its_remedy(
+    settings: Settings, tmp_path: Path
+) -> None:
+    for name, text in (("emulator.db", ""), ("format", "0")):
+        (tmp_path / name).write_text(text, encoding="ascii")
+    (finding,) = check_emulator(Subject(replace(settings, emulator_state=tmp_path), {}))
+    assert (finding.severity, finding.remedy) == (ERROR, "taxiops emulator reset")
 
 
 def doctor(world: "World", **variables: str) -> tuple[int, dict[str, Any]]:
