@@ -1,5 +1,7 @@
 """Jobs on the control plane: submit, read, list, cancel, delete."""
 
+import re
+
 from taxiops.emulator.api import versions
 from taxiops.emulator.api.operations import accepted
 from taxiops.emulator.api.shapes import TEXTS, Each
@@ -16,9 +18,12 @@ from taxiops.emulator.api.wire import (
 from taxiops.emulator.api.workspaces import read_workspace
 from taxiops.emulator.context import Emulator
 from taxiops.emulator.state.graph import PARENT_INPUT
+from taxiops.emulator.state.job_bindings import KINDS as STEP_KINDS
+from taxiops.emulator.state.job_bindings import not_emulated
 from taxiops.emulator.state.values import with_modes
 
 routes = Routes()
+NAME = re.compile(r"[a-zA-Z0-9][\w-]{0,254}", re.ASCII)
 KINDS = frozenset({"Pipeline", "Command", "Sweep"})
 TEXT_FIELDS = ("jobType", "displayName", "description", "experimentName", "computeId", "codeId")
 JOB_BODY = {
@@ -68,9 +73,39 @@ def put(emulator: Emulator, request: Request) -> Response:
             f"Jobs of the type {properties.get('jobType')!r} are not emulated, "
             f"only {sorted(KINDS)}."
         )
+    check_shape(name, properties)
+    check_kinds(properties)
     check_computes(emulator, request, properties)
     document = emulator.jobs.create(scope, name, with_modes(properties))
     return Response(201, rest(emulator, workspace, document))
+
+
+def check_shape(name: str, properties: Json) -> None:
+    """Raises AzureError 400 for what no job can be."""
+    if not NAME.fullmatch(name):
+        raise bad_request(
+            f"The job name {name[:80]!r} must begin with a letter or digit and have at most 255 "
+            "letters, digits, '-' and '_'.",
+            "ValidationError",
+        )
+    for key in ("inputs", "outputs", "jobs", "settings", "tags", "properties", "trial", "limits"):
+        value = properties.get(key)
+        if value is not None and not isinstance(value, dict):
+            raise bad_request(f"properties.{key} must be an object.", "ValidationError")
+    for key in ("inputs", "outputs", "jobs"):
+        for member, value in (properties.get(key) or {}).items():
+            if not isinstance(value, dict) and (value is not None or key == "jobs"):
+                raise bad_request(
+                    f"properties.{key}.{member} must be an object.", "ValidationError"
+                )
+
+
+def check_kinds(properties: Json) -> None:
+    """Raises AzureError 400 for a step of a kind that is not emulated."""
+    for step, node in (properties.get("jobs") or {}).items():
+        kind = str(node.get("type") or "command")
+        if kind not in STEP_KINDS:
+            raise bad_request(not_emulated(step, kind))
 
 
 def check_computes(emulator: Emulator, request: Request, properties: Json) -> None:

@@ -58,7 +58,7 @@ def create_logged(call: Call) -> Json:
 
 @mlflow(routes, "POST", LOGGED + "/search")
 def search_logged(call: Call) -> Json:
-    homes = {str(each) for each in call.list("experiment_ids")}
+    homes = set(call.texts("experiment_ids"))
     found = [each for each in logged(call).all(call.scope) if each["experiment"] in homes]
 
     def view(model: Json) -> Json:
@@ -67,8 +67,9 @@ def search_logged(call: Call) -> Json:
 
     kept = matching(found[::-1], clauses_of(call.text("filter")), view)
     orders = [
-        f"{each['field_name']} {'ASC' if each.get('ascending', True) else 'DESC'}"
-        for each in call.list("order_by")
+        f"{each.get('field_name')} {'ASC' if each.get('ascending', True) else 'DESC'}"
+        for each in call.items("order_by")
+        if isinstance(each, dict)
     ]
     return paged(call, "models", ordered(kept, orders, view), shown_logged)
 

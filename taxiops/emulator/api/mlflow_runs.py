@@ -63,7 +63,7 @@ def search_experiments(call: Call) -> Json:
     found = call.emulator.tracking.experiments(call.scope)
     found = [each for each in found if each["stage"] in stages]
     kept = matching(found, clauses_of(call.text("filter")), experiment_view)
-    kept = ordered(kept, call.list("order_by") or ["last_update_time DESC"], experiment_view)
+    kept = ordered(kept, call.texts("order_by") or ["last_update_time DESC"], experiment_view)
     return paged(call, "experiments", kept, shown_experiment)
 
 
@@ -197,13 +197,13 @@ def restore_run(call: Call) -> Json:
 def search_runs(call: Call) -> Json:
     tracking = call.emulator.tracking
     stages = VIEWS.get(call.text("run_view_type") or "ACTIVE_ONLY", {ACTIVE})
-    homes = {str(each) for each in call.list("experiment_ids")}
+    homes = set(call.texts("experiment_ids"))
     found = [
         each
         for each in reversed(tracking.runs(call.scope))
         if each["stage"] in stages and each["experiment"] in homes
     ]
-    clauses, orders = clauses_of(call.text("filter")), call.list("order_by")
+    clauses, orders = clauses_of(call.text("filter")), call.texts("order_by")
     views = {each["id"]: run_view(call, each) for each in found} if clauses or orders else {}
     kept = matching(found, clauses, lambda run: views[run["id"]])
     kept = ordered(kept, orders, lambda run: views[run["id"]])
@@ -257,7 +257,7 @@ def set_tag(call: Call) -> Json:
 
 @mlflow(routes, "POST", "/runs/log-batch")
 def log_batch(call: Call) -> Json:
-    points = [point_of(each) for each in call.list("metrics")]
+    points = [point_of(each) for each in call.items("metrics")]
     log(call, Batch(points, call.pairs("params"), call.pairs("tags")))
     return {}
 
@@ -281,12 +281,12 @@ def log_model(call: Call) -> Json:
 
 @mlflow(routes, "POST", "/runs/log-inputs")
 def log_inputs(call: Call) -> Json:
-    return append(call, "inputs", call.list("datasets"))
+    return append(call, "inputs", call.items("datasets"))
 
 
 @mlflow(routes, "POST", "/runs/outputs")
 def log_outputs(call: Call) -> Json:
-    return append(call, "outputs", call.list("models"))
+    return append(call, "outputs", call.items("models"))
 
 
 def append(call: Call, name: str, added: list[Any]) -> Json:

@@ -57,16 +57,19 @@ class Call:
                 "INVALID_PARAMETER_VALUE", f"The parameter '{name}' must be a whole number."
             ) from error
 
-    def list(self, name: str) -> list[Any]:
+    def items(self, name: str) -> list[Any]:
         value = self.fields.get(name) or []
         if not isinstance(value, list):
             raise Refused("INVALID_PARAMETER_VALUE", f"The parameter '{name}' must be a list.")
         return value
 
+    def texts(self, name: str) -> list[str]:
+        return [str(each) for each in self.items(name)]
+
     def pairs(self, name: str) -> dict[str, str]:
         """A list of `{"key", "value"}` as a mapping. Raises Refused."""
         found = {}
-        for each in self.list(name):
+        for each in self.items(name):
             if not isinstance(each, dict) or "key" not in each:
                 raise Refused("INVALID_PARAMETER_VALUE", f"An entry of '{name}' has no key.")
             found[str(each["key"])] = str(each.get("value") or "")
@@ -116,7 +119,8 @@ def answered(act: Callable[[], Response]) -> Response:
         return failure(404, "RESOURCE_DOES_NOT_EXIST", str(error))
     except AlreadyExists as error:
         return failure(400, "RESOURCE_ALREADY_EXISTS", f"{error} already exists.")
-    except (ParameterChanged, BadFilter, BadName) as error:
+    except (ParameterChanged, BadFilter, BadName, UnicodeEncodeError, OSError) as error:
+        # The last two: names that no file and no document can have.
         return failure(400, "INVALID_PARAMETER_VALUE", str(error))
 
 

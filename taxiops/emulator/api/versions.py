@@ -192,6 +192,9 @@ def rest(emulator: Emulator, request: Request, home: Home, document: Json) -> Js
         uri = emulator.blobs.present(str(build["contextUri"]))
         properties["build"] = {**build, "contextUri": uri}
     name, version = document["name"], document["version"]
+    spec = properties.get("componentSpec")
+    if kind == "component" and isinstance(spec, dict) and not spec.get("version"):
+        properties["componentSpec"] = {**spec, "version": version}
     return {
         "id": f"{home.scope_id}/{kind_path}/{name}/versions/{version}",
         "name": version,

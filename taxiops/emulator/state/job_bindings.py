@@ -18,6 +18,17 @@ Values = Mapping[str, Value]
 StepValues = Mapping[tuple[str, str], Value]
 
 
+# The kinds of steps that there are; a node without a type is a command's.
+KINDS = frozenset({"command", "pipeline", "sweep"})
+
+
+def not_emulated(step: str, kind: str) -> str:
+    return (
+        f"The step {step!r} is of the kind {kind!r}, which is not emulated; "
+        f"only {sorted(KINDS)} are. Run it on Azure: --cloud azure."
+    )
+
+
 class Bindings:
     """Resolves the references of jobs. `downloads`: the folder of what came from the web."""
 
@@ -28,13 +39,17 @@ class Bindings:
         """A pipeline's nodes with their components, in order. Raises StepFailed, BadGraph and
         Unresolved.
         """
-        return graph.steps_of(nodes, {key: self.spec(scope, node) for key, node in nodes.items()})
+        steps = graph.steps_of(nodes, {key: self.spec(scope, node) for key, node in nodes.items()})
+        for step in steps:
+            if step.kind not in KINDS:
+                raise StepFailed(not_emulated(step.name, step.kind))
+        return steps
 
     def spec(self, scope: str, node: Json) -> Json:
         """The specification of a node's component. Raises StepFailed and Unresolved."""
         component = str(node.get("componentId") or trial_of(node) or "")
         if not component:
-            raise StepFailed(f"Steps of the kind {node.get('type')!r} are not emulated.")
+            raise StepFailed(not_emulated(str(node.get("name") or ""), str(node.get("type"))))
         document = self._assets.document(component, scope, "component")
         spec = document["properties"]["componentSpec"]
         spec = spec if isinstance(spec, dict) else json.loads(spec)
