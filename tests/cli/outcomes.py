@@ -156,5 +156,6 @@ def played(outcome: Outcome, typed: Any, mocker: MockerFixture, *options: str) -
     if outcome.command.startswith("pipeline-step"):
         mocker.patch("taxiops.cli.pipeline_step.inside")
         mocker.patch("taxiops.workflows.job_steps.promoted_version", return_value="4")
-    result: Result = typed(*outcome.line.split(), *options)
+    command = outcome.command.split()
+    result: Result = typed(*command, *options, *outcome.line.split()[len(command) :])
     return result
