@@ -1,7 +1,7 @@
 """What the wire of every versioned asset shares: reading, listing in pages, changing, deleting."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from urllib.parse import urlencode
 
@@ -17,7 +17,13 @@ from taxiops.emulator.api.wire import (
 )
 from taxiops.emulator.context import Emulator
 from taxiops.emulator.state import curated
-from taxiops.emulator.state.asset_rules import changed_content, malformed, misnamed
+from taxiops.emulator.state.asset_rules import (
+    changed_content,
+    malformed,
+    misnamed,
+    version_of_spec,
+    whole_spec,
+)
 from taxiops.emulator.state.assets import AlreadyExists, Key, Unresolved
 from taxiops.emulator.state.references import KINDS, URI_KEY
 
@@ -248,6 +254,8 @@ def upsert(emulator: Emulator, key: Key, properties: Json) -> tuple[Json, bool]:
 
     An anonymous version is named by its content: it stays as it is.
     """
+    properties = whole_spec(key.kind, properties)
+    key = own_key(emulator, key, properties)
     present = emulator.assets.get(key.kind, key.scope, key.name, key.version)
     if present is None:
         problem = misnamed(key.name, key.version) or malformed(key.kind, properties)
@@ -269,6 +277,16 @@ def upsert(emulator: Emulator, key: Key, properties: Json) -> tuple[Json, bool]:
             "UserError",
         )
     return emulator.assets.replace(key, new), False
+
+
+def own_key(emulator: Emulator, key: Key, properties: Json) -> Key:
+    """A nameless component is not given another's version, though the client may ask for it."""
+    if key.kind != "component" or not properties.get("isAnonymous"):
+        return key
+    present = emulator.assets.get(key.kind, key.scope, key.name, key.version)
+    if present is None or present["properties"]["componentSpec"] == properties.get("componentSpec"):
+        return key
+    return replace(key, version=version_of_spec(properties))
 
 
 def merged_types(present: Json, properties: Json) -> Json:

@@ -66,6 +66,26 @@ def test_an_anonymous_version_stays_as_it_was(wire: Any) -> None:
     assert again.json()["properties"]["modelUri"].endswith("/nameless")
 
 
+def test_nameless_components_that_differ_have_versions_of_their_own(wire: Any) -> None:
+    """The client names both by one digest, which leaves out the components' names."""
+
+    def made(name: str) -> Any:
+        inputs = {"x": {"type": "number"}, "y": {"type": "number", "optional": True}}
+        spec = {"name": name, "type": "command", "command": "true", "inputs": inputs}
+        body = {"properties": {"componentSpec": spec, "isAnonymous": True}}
+        return wire.call("PUT", "components/azureml_anonymous/versions/d1gest", body)
+
+    one, other = made("one"), made("other")
+    assert (one.status_code, other.status_code, made("other").status_code) == (201, 201, 200)
+    assert one.json()["id"] != other.json()["id"] == made("other").json()["id"]
+    spec = other.json()["properties"]["componentSpec"]
+    assert spec["name"] == "other"
+    assert {key: each["optional"] for key, each in spec["inputs"].items()} == {
+        "x": False,
+        "y": True,
+    }
+
+
 def test_a_folder_of_data_has_a_long_address_that_ends_in_a_slash(
     workspace: Any, weights: Path
 ) -> None:
