@@ -27,33 +27,38 @@ def ignore(_: str) -> None:
     """Progress that nobody reads."""
 
 
-def validated(world: World, **inputs: str) -> str:
-    """A version of the commit that is checked out, which Dev gave all of its traffic to."""
+def promoted(world: World) -> str:
+    """A version of the commit that is checked out."""
     settings = world.connect().settings
-    compare(settings, CompareOptions(world.project / PIPELINE, overrides=inputs), ignore)
-    decide_gate(settings, None, True, "for the tests", "tests", ignore)
-    version = promote(settings, None, ignore).version
+    compare(settings, CompareOptions(world.project / PIPELINE), ignore)
+    decide_gate(settings, None, False, "", "tests", ignore)
+    return promote(settings, None, ignore).version
+
+
+def validate(world: World, version: str) -> None:
+    """Give the version all of Dev's traffic."""
+    settings = world.connect().settings
     deploy(settings, DeployOptions(model_version=version), ignore)
     promote_traffic(settings, None, 100, ignore)
-    return version
 
 
 def branches(world: World) -> tuple[str, str]:
     return head(world.project, "main"), head(world.project, "integration")
 
 
-@pytest.fixture
-def failing(world: World) -> str:
-    """A version whose deployment in Prod somebody breaks before it is tested."""
+@pytest.fixture(scope="module")
+def better(world: World) -> str:
+    """A second version, better than the first, which Dev has not validated."""
     world.github.branches["integration"] = world.commit_pipeline(max_iter=120, rows=8000)
-    return validated(world)
+    return promoted(world)
 
 
 def test_the_newest_validated_version_goes_to_prod_and_main_follows(world: World) -> None:
     world.github.git = world.project
     released = world.commit_pipeline(max_iter=43)
     world.github.branches.update(zip(("main", "integration"), branches(world), strict=True))
-    version = validated(world)
+    version = promoted(world)
+    validate(world, version)
     run = world.run(RELEASE, "workflow_dispatch", dispatch_event({}))
     assert (run.exit_code, succeeded(run)) == (0, ALL), run.log
     assert world.traffic("prod") == {"green": 100}
@@ -69,11 +74,23 @@ def test_the_newest_validated_version_goes_to_prod_and_main_follows(world: World
     assert (deployment["environment"], statuses) == ("production", ["success"])
 
 
-def test_a_release_that_fails_restores_prod_and_leaves_main_alone(
-    world: World, failing: str
+def test_a_version_that_was_not_validated_is_stopped_before_the_approval(
+    world: World, better: str
 ) -> None:
+    before = world.traffic("prod")
+    run = world.run(RELEASE, "workflow_dispatch", dispatch_event({"model_version": better}))
+    assert run.exit_code != 0
+    assert succeeded(run) == set()
+    assert "not validated" in " ".join(run.messages("error", "verify"))
+    assert world.traffic("prod") == before
+
+
+def test_a_release_that_fails_restores_prod_and_leaves_main_alone(
+    world: World, better: str
+) -> None:
+    validate(world, better)
     before, main = world.serving("prod"), world.github.branches["main"]
-    payload = dispatch_event({"model_version": failing})
+    payload = dispatch_event({"model_version": better})
     run = world.run(RELEASE, "workflow_dispatch", payload, sabotaged="test-prod")
     assert run.exit_code != 0
     assert run.results["deploy-prod"] == "success", run.log
@@ -85,19 +102,6 @@ def test_a_release_that_fails_restores_prod_and_leaves_main_alone(
     assert len(world.github.releases) == 1
     states = [each["state"] for found in world.github.statuses.values() for each in found]
     assert states == ["success", "failure"]
-
-
-def test_a_version_that_was_not_validated_is_stopped_before_the_approval(world: World) -> None:
-    settings, before = world.connect().settings, world.traffic("prod")
-    compare(settings, CompareOptions(world.project / PIPELINE), ignore)
-    decide_gate(settings, None, True, "for the tests", "tests", ignore)
-    version = promote(settings, None, ignore).version
-    payload = dispatch_event({"model_version": version})
-    run = world.run(RELEASE, "workflow_dispatch", payload)
-    assert run.exit_code != 0
-    assert succeeded(run) == set()
-    assert "not validated" in " ".join(run.messages("error", "verify"))
-    assert world.traffic("prod") == before
 
 
 @pytest.mark.parametrize("name", CANARIES)
