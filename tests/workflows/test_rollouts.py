@@ -19,6 +19,8 @@ from taxiops.workflows.clean_up_deployment import clean_up_deployment
 from taxiops.workflows.clean_up_models import CleanupOptions, clean_up_models
 from taxiops.workflows.deploy import DeployOptions, DeployResult, deploy
 from taxiops.workflows.endpoint_test import check_endpoint
+from taxiops.workflows.history import read_history
+from taxiops.workflows.ledger import Ledger
 from taxiops.workflows.roll_back import roll_back
 from taxiops.workflows.rollout import connect_to
 from taxiops.workflows.shift_traffic import promote_traffic, show_traffic
@@ -318,8 +320,16 @@ def test_cleanup_of_a_slot_refuses_what_serves_and_deletes_what_does_not(
         clean_up_deployment(serving, "blue", False, True, ignore)
     assert clean_up_deployment(serving, "green", False, False, ignore).dry_run is True
     assert set(seen(serving).slots) == {"blue", "green"}
+    assert not clean_up_deployment(serving, "green", False, False, ignore).note
     clean_up_deployment(serving, "green", False, True, ignore)
     assert set(seen(serving).slots) == {"blue"}
+    told = read_history(serving, "", 1, ignore).events[-1]
+    assert (told.texts["event"], told.texts["slot"]) == ("slot_deleted", "green")
+    assert told.texts["model_version"] == second.promotion.version
+    assert (told.before, told.after) == ({"blue": 100, "green": 0}, {"blue": 100})
+    journal = Ledger(serving, "dev", "rollouts").journal.read_text(encoding="utf-8")
+    intent, done = [json.loads(line) for line in journal.splitlines()][-2:]
+    assert (intent["intent"], intent["event"], done["event"]) == (True, *["slot_deleted"] * 2)
 
 
 def test_cleanup_of_models_never_takes_what_is_deployed(
