@@ -57,7 +57,7 @@ def put(emulator: Emulator, request: Request) -> Response:
     name, properties = request.params["name"], request.json().get("properties")
     if not NAME.fullmatch(name):
         raise bad_request(f"{name[:80]!r} is no name: letters, digits and '_'.", "ValidationError")
-    if not isinstance(properties, dict) or properties.get("datastoreType") not in TYPES:
+    if not isinstance(properties, dict) or str(properties.get("datastoreType")) not in TYPES:
         raise bad_request(f"datastoreType must be one of {', '.join(sorted(TYPES))}.")
     given = properties.get("credentials") or {"credentialsType": WITHOUT_SECRET}
     if not isinstance(given, dict):

@@ -101,3 +101,18 @@ def test_storage_elsewhere_is_remembered_and_never_reached(workspace: Any) -> No
     ):
         with pytest.raises(HttpResponseError, match="own"):
             act("workspaceblobstore")
+
+
+@pytest.mark.parametrize(
+    ("name", "properties"),
+    [
+        ("a-b", {"datastoreType": "AzureBlob"}),
+        ("good", {"datastoreType": {}}),
+        ("good", {"datastoreType": "Hdfs"}),
+        ("good", {"datastoreType": "AzureBlob", "credentials": [1]}),
+        ("good", None),
+    ],
+)
+def test_what_is_no_datastore_is_refused(wire: Any, name: str, properties: object) -> None:
+    assert wire.call("PUT", f"datastores/{name}", {"properties": properties}).status_code == 400
+    assert wire.call("GET", f"datastores/{name}").status_code == 404
