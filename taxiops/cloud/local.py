@@ -214,6 +214,21 @@ def avoid_proxies(environ: MutableMapping[str, str]) -> None:
     environ["NO_PROXY"] = environ["no_proxy"] = joined
 
 
+def tracking(emulator: Emulator, settings: Settings) -> dict[str, str]:
+    """What points MLflow at the Dev workspace's runs and models, with its own kind of sign-in."""
+    dev = settings.environment(DEV)
+    workspace = (
+        f"/subscriptions/{settings.subscription}/resourceGroups/{dev.resource_group}"
+        f"/providers/Microsoft.MachineLearningServices/workspaces/{dev.workspace}"
+    )
+    return {
+        "MLFLOW_TRACKING_URI": f"{emulator.arm}/mlflow/v1.0{workspace}",
+        "MLFLOW_TRACKING_USERNAME": emulator.client_id,
+        "MLFLOW_TRACKING_PASSWORD": emulator.client_secret,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+
+
 def variables(emulator: Emulator, environ: Mapping[str, str]) -> dict[str, str]:
     """What points a program with an unmodified azure-ai-ml and azure-identity at the emulator.
 

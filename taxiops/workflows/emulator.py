@@ -145,14 +145,16 @@ def logs(settings: Settings) -> EmulatorResult:
 
 
 def exec_environment(settings: Settings) -> dict[str, str]:
-    """Variables that point an unmodified azure-ai-ml and azure-identity at the emulator.
+    """Variables that point an unmodified azure-ai-ml, azure-identity and MLflow at the emulator.
 
-    Starts it if need be. With them, MLClient needs only a credential and names.
+    Starts it if need be. With them, MLClient needs only a credential and names; MLflow reads and
+    writes the Dev workspace.
     """
 
     require_local(settings)
     emulator = local.finish_start(local.begin_start(settings), settings)
-    return local.variables(emulator, os.environ)
+    tracking = local.tracking(emulator, settings)
+    return {**local.variables(emulator, os.environ), **tracking}
 
 
 def require_local(settings: Settings) -> None:

@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from conftest import Promoted, World
 
 PLAIN = """
+import os
+import requests
 from azure.ai.ml import MLClient
 from azure.identity import DefaultAzureCredential, EnvironmentCredential
 
 where = ("00000000-0000-0000-0000-000000000000", "rg-local-dev", "mlwdevcc01")
 workspace = MLClient(DefaultAzureCredential(), *where)
 registry = MLClient(EnvironmentCredential(), registry_name="mlrdevcc01")
+base = os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/experiments/search"
+principal = os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]
+assert requests.get(base, auth=principal, timeout=30).json()["experiments"]
+assert requests.get(base, auth=("a", "b"), timeout=30).status_code == 401
 print(len(list(workspace.jobs.list())), [m.name for m in registry.models.list()])
 """
 

@@ -1,5 +1,6 @@
 """What the routes of MLflow's REST API share: its errors, its sign-in, its way of giving fields."""
 
+import base64
 import json
 import math
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any
 from taxiops.emulator.api.wire import WORKSPACE, AzureError, Json, Request, Response, Routes
 from taxiops.emulator.api.workspaces import read_workspace
 from taxiops.emulator.context import Emulator
-from taxiops.emulator.identity import token_claims
+from taxiops.emulator.identity import same, token_claims
 from taxiops.emulator.state.assets import AlreadyExists, Unresolved
 from taxiops.emulator.state.blobs import BadName
 from taxiops.emulator.state.run_search import BadFilter
@@ -96,14 +97,29 @@ def call_of(emulator: Emulator, request: Request) -> Call:
 
 
 def check(emulator: Emulator, request: Request) -> None:
-    """Raises Refused without a token of ours or the secret of a running job, AzureError 404 for
-    an unknown workspace.
+    """Raises Refused for a stranger, AzureError 404 for an unknown workspace.
+
+    Known are tokens of ours, the secrets of running jobs, and the service principal by name and
+    secret, which is how MLflow's client signs in for as long as it likes.
     """
     header = request.headers.get("authorization", "")
     secret = header.partition(" ")[2]
-    if not token_claims(emulator.identity, header) and not emulator.jobs.secrets.is_good(secret):
+    known = (
+        token_claims(emulator.identity, header)
+        or emulator.jobs.secrets.is_good(secret)
+        or is_principal(emulator, header)
+    )
+    if not known:
         raise Refused("UNAUTHENTICATED", "The access token is missing, expired or foreign.", 401)
     read_workspace(emulator, request)
+
+
+def is_principal(emulator: Emulator, header: str) -> bool:
+    """Basic authentication (RFC 7617) as the emulator's one service principal."""
+    scheme, _, coded = header.partition(" ")
+    identity = emulator.identity
+    expected = base64.b64encode(f"{identity.client_id}:{identity.client_secret}".encode()).decode()
+    return scheme.lower() == "basic" and same(coded.strip(), expected)
 
 
 def answered(act: Callable[[], Response]) -> Response:

@@ -43,7 +43,7 @@ def rest(emulator: Emulator, stored: Json) -> Json:
             "workspaceId": stored["guid"],
             "friendlyName": stored["name"],
             "discoveryUrl": f"{arm}/discovery",
-            "mlFlowTrackingUri": f"azureml://127.0.0.1/mlflow/v1.0{stored['id']}",
+            "mlFlowTrackingUri": f"{arm}/mlflow/v1.0{stored['id']}",
             "provisioningState": "Succeeded",
             "publicNetworkAccess": "Disabled",
             "storageAccount": f"{stored['id']}/storage",
