@@ -16,7 +16,7 @@ from taxiops.emulator.api.workspaces import read_workspace
 from taxiops.emulator.context import Emulator
 from taxiops.emulator.state.assets import Unresolved
 from taxiops.emulator.state.deployment_rules import BadDeployment, checked_deployment
-from taxiops.emulator.state.endpoint_documents import Busy, InUse, Missing
+from taxiops.emulator.state.endpoint_documents import Busy, InUse, Missing, TooMany
 from taxiops.emulator.state.traffic import NAME, NAME_RULE
 
 routes = Routes()
@@ -91,6 +91,8 @@ def apply_document(
         raise not_found(str(error)) from error
     except (BadDeployment, Unresolved) as error:
         raise bad_request(str(error), "BadArgument") from error
+    except TooMany as error:
+        raise bad_request(str(error), "QuotaExceeded") from error
     except Busy as error:
         raise conflict(str(error)) from error
     headers = operation_headers(emulator, operation)

@@ -16,6 +16,7 @@ from taxiops.emulator.state.scoring_server import ServerFailed, ServerPlan
 
 Json = dict[str, Any]
 SERVER_LOG, STORAGE_LOG = "inference-server.log", "storage-initializer.log"
+MLFLOW_SCRIPT, MLFLOW_SCORING = "score.py", Path(__file__).with_name("mlflow_scoring.py")
 SOCKETS_PREFIX = "aml-"
 MOST_LOG_BYTES = 4 * 1024 * 1024
 PLAIN = re.compile(r"(?!\.+$)[\w.+-]+")
@@ -58,6 +59,7 @@ def prepare(
     Raises Unresolved, OSError, ServerFailed.
     """
     properties = deployment["properties"]
+    refuse_container(assets, scope, properties.get("environmentId"))
     script = script_of(properties)
     home = folder / str(deployment["generation"])
     if not home.exists():
@@ -78,11 +80,25 @@ def prepare(
     )
 
 
+def refuse_container(assets: Assets, scope: str, environment: str | None) -> None:
+    """Raises ServerFailed for an image that brings its own server: no container is started."""
+    try:
+        document = assets.document(environment or "", scope, "environment")
+    except Unresolved:
+        return
+    if document["properties"].get("inferenceConfig"):
+        image = document["properties"].get("image") or "built from a Dockerfile"
+        raise ServerFailed(
+            f"The environment is a custom container ({image}) with a server of its own, which "
+            "would need Docker. Deploy a scoring script, or an MLflow model, here."
+        )
+
+
 def script_of(properties: Json) -> str:
     """The scoring script, relative to the code. Raises ServerFailed."""
     code = properties.get("codeConfiguration") or {}
     if not code.get("codeId"):
-        raise ServerFailed("A deployment without code needs an MLflow model; none is emulated.")
+        return MLFLOW_SCRIPT
     script = PurePosixPath(str(code.get("scoringScript") or "score.py"))
     if script.is_absolute() or ".." in script.parts:
         raise ServerFailed(f"The scoring script {script} is outside of the code.")
@@ -106,13 +122,25 @@ def copy_files(assets: Assets, scope: str, home: Path, properties: Json) -> None
     draft = home.with_name(f"{home.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    log = home.parent / STORAGE_LOG
-    code = assets.resolve(properties["codeConfiguration"]["codeId"], scope, "code")
-    copy(code, draft / "code", log)
-    if model := properties.get("model"):
+    log, model = home.parent / STORAGE_LOG, properties.get("model")
+    if code := (properties.get("codeConfiguration") or {}).get("codeId"):
+        copy(assets.resolve(code, scope, "code"), draft / "code", log)
+    elif is_mlflow(assets, scope, model):
+        copy(MLFLOW_SCORING, draft / "code" / MLFLOW_SCRIPT, log)
+    else:
+        raise ServerFailed("A deployment needs code, or a model of the type mlflow_model.")
+    if model:
         path = assets.resolve(model, scope, "model")
         copy(path, draft / "models" / model_place(assets, scope, model) / path.name, log)
     draft.replace(home)
+
+
+def is_mlflow(assets: Assets, scope: str, model: str | None) -> bool:
+    """Whether Azure would serve the model without code."""
+    if not model:
+        return False
+    kind = str(assets.document(model, scope, "model")["properties"].get("modelType") or "")
+    return kind.lower().replace("_", "") == "mlflowmodel"
 
 
 def copy(source: Path, target: Path, log: Path) -> None:
@@ -134,6 +162,13 @@ def ready_deadline_s(probe: Json) -> float:
     period_s = duration_s(probe.get("period")) or PROBE_PERIOD_S
     failures = int(probe.get("failureThreshold") or PROBE_FAILURES)
     return (PROBE_DELAY_S if delay_s is None else delay_s) + period_s * failures
+
+
+def note_failure(folder: Path, message: str) -> None:
+    """Tell in the container's log why there is no container."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / SERVER_LOG).open("a", encoding="utf-8") as log:
+        log.write(message + "\n")
 
 
 def remove_other_generations(folder: Path, keep: int) -> None:

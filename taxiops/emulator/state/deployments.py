@@ -11,6 +11,7 @@ from taxiops.emulator.state.deployment_files import (
     folder_of,
     fresh_sockets,
     log_lines,
+    note_failure,
     prepare,
     remove_other_generations,
     remove_sockets,
@@ -176,7 +177,11 @@ class Deployments:
 
     def _prepare(self, key: Key, deployment: Json) -> ServerPlan:
         folder = folder_of(self._folder, *key)
-        return prepare(self._assets, key[0], folder, self._sockets, deployment)
+        try:
+            return prepare(self._assets, key[0], folder, self._sockets, deployment)
+        except ServerFailed as error:
+            note_failure(folder, str(error))
+            raise
 
     def _is_wanted(self, key: Key, operation: str) -> bool:
         """Whether this provisioning is still the one that the document asks for."""

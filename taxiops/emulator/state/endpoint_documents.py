@@ -17,6 +17,8 @@ ENDPOINT, DEPLOYMENT = "endpoint", "deployment"
 CREATING, UPDATING, DELETING = "Creating", "Updating", "Deleting"
 SUCCEEDED, FAILED = "Succeeded", "Failed"
 BUSY = frozenset({CREATING, UPDATING, DELETING})
+# learn.microsoft.com/azure/machine-learning/how-to-manage-quotas
+MOST_DEPLOYMENTS = 20
 TRAFFIC_MAPS = ("traffic", "mirrorTraffic")
 
 
@@ -26,6 +28,10 @@ class InUse(Exception):
 
 class Busy(Exception):
     """Another operation on the endpoint or deployment is in progress."""
+
+
+class TooMany(Exception):
+    """A limit of Azure's on the number of resources."""
 
 
 class Missing(Unresolved):
@@ -145,7 +151,7 @@ class EndpointDocuments:
     def want_deployment(self, key: Key, document: Json) -> Json:
         """Store what is wanted with a new operation; the stored document.
 
-        Raises Missing, Busy.
+        Raises Missing, TooMany, Busy.
         """
         scope, endpoint, name = key
         with self._store.transaction():
@@ -153,6 +159,8 @@ class EndpointDocuments:
             if parent is None or parent["state"] == DELETING:
                 raise Missing(f"Online endpoint '{endpoint}' was not found.")
             present = self.deployment(*key) or {}
+            if not present and len(self.deployments(scope, endpoint)) >= MOST_DEPLOYMENTS:
+                raise TooMany(f"An endpoint has at most {MOST_DEPLOYMENTS} deployments.")
             if present.get("state") in BUSY:
                 raise Busy(f"Cannot create a deployment in {present['state']} provisioning state.")
             stored = {

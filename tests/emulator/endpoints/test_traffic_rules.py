@@ -1,10 +1,15 @@
 """Azure's rules for traffic maps and for the bodies of deployments."""
 
+from pathlib import Path
+
 import pytest
 
 from taxiops.emulator.state.deployment_rules import BadDeployment, checked_deployment
 from taxiops.emulator.state.durations import duration_s
+from taxiops.emulator.state.endpoint_documents import EndpointDocuments, TooMany
 from taxiops.emulator.state.fleet import restart_delay_s
+from taxiops.emulator.state.operations import Operations
+from taxiops.emulator.state.store import Store
 from taxiops.emulator.state.traffic import NAME, BadTraffic, checked_mirror, checked_traffic
 
 NAMES = ("blue", "green")
@@ -118,3 +123,15 @@ def test_a_crashing_container_is_started_again_ever_more_slowly_but_always() -> 
     assert delays == sorted(delays)
     assert delays[0] < 1
     assert delays[-1] == 30.0
+
+
+def test_an_endpoint_has_at_most_twenty_deployments(tmp_path: Path) -> None:
+    store = Store(tmp_path / "documents.db")
+    documents = EndpointDocuments(store, Operations(store))
+    documents.put_endpoint("scope", "full", {"properties": {}})
+    body = {"properties": {}, "sku": {}}
+    for number in range(20):
+        documents.want_deployment(("scope", "full", f"slot{number}"), body)
+    with pytest.raises(TooMany, match="at most 20"):
+        documents.want_deployment(("scope", "full", "another"), body)
+    store.close()
