@@ -3,12 +3,14 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taxiops.cloud.views import EndpointView, SlotView
+from taxiops.config import load_settings
 from taxiops.domain.cleanup_plan import PlanFile, parse_cleanup_plan
 from taxiops.domain.outcome_files import CleanupReport
 from taxiops.domain.retention import (
@@ -27,7 +29,9 @@ from taxiops.domain.state_file import PHASES, ModelReference
 from taxiops.errors import NotFound, StepFailed, TaxiopsError, UsageError
 from taxiops.workflows.clean_up_models import CI_VARIABLES, refuse_in_ci
 from taxiops.workflows.deletions import Outcomes, World, carry_out
-from taxiops.workflows.in_use import refusing, uses_of_endpoint
+from taxiops.workflows.documents import write_document
+from taxiops.workflows.in_use import refusing, uses_of_endpoint, uses_of_state
+from taxiops.workflows.ledger import Ledger
 from taxiops.workflows.record import Record
 
 MODEL, DIGEST = "taxi-class-dev", "sha256:" + "0" * 64
@@ -296,3 +300,16 @@ def test_any_runner_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="from CI"):
         refuse_in_ci({name: "yes"})
     assert CleanupReport(True, 1, ()).dry_run
+
+
+def test_what_the_state_file_here_tells_of_is_needed_too(tmp_path: Path) -> None:
+    settings_here = load_settings({}, {}, tmp_path)
+    path = Ledger(settings_here, "dev", "a").own_state_file
+    assert list(uses_of_state(settings_here, "dev")) == []
+    told = record("dev", "taxi-class-dev", "7", random.Random(1))
+    for phase, versions in (("canary", ["7"]), ("rolled_back", [])):
+        write_document(path, {**told.at(phase).document({"blue": 100}), "tested": "no"})
+        assert [use.version for use in uses_of_state(settings_here, "dev")] == versions
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(UsageError, match="no complete JSON"):
+        list(uses_of_state(settings_here, "dev"))
