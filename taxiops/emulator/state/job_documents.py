@@ -72,10 +72,6 @@ class JobDocuments:
             if document and document["status"] not in FINAL:
                 self.update(scope, name, status="Failed", error=reason, ended=now())
 
-    def output_path(self, scope: str, job: str, output: str) -> Path:
-        """Where an output of a job or child job is. Raises Unresolved."""
-        return self._blobs.path(*self.output_blob(scope, job, output))
-
     def output_blob(self, scope: str, job: str, output: str) -> tuple[str, str]:
         """(container, blob prefix) of an output, or of the artifacts. Raises Unresolved."""
         location = self.locations(scope, job).get(output)

@@ -87,10 +87,6 @@ def lacks_mode(binding: object, kind: str) -> bool:
     return found in {FILE, FOLDER} or found.endswith("_model")
 
 
-def place_of(document: Mapping[str, Any]) -> Place:
-    return Place(**{key: str(document[key]) for key in ("container", "path", "kind", "uri")})
-
-
 def output_rest(location: Mapping[str, Any], binding: Mapping[str, Any]) -> Json:
     """As a job's document shows an output whose place is known."""
     shown = {

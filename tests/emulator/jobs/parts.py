@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from taxiops.emulator.state.assets import Assets, Key
@@ -23,6 +24,10 @@ class Parts:
         """Store a component; gives the id that a pipeline's node names."""
         self.assets.create(Key("component", SCOPE, name, "1"), {"componentSpec": spec})
         return f"{SCOPE}/components/{name}/versions/1"
+
+    def output(self, job: str, name: str) -> Path:
+        """Where an output of a job is."""
+        return self.blobs.path(*self.jobs.output_blob(SCOPE, job, name))
 
     def put_blob(self, name: str, content: bytes) -> None:
         self.blobs.put("workspace", name, content)

@@ -84,7 +84,7 @@ def test_an_identical_deterministic_step_is_reused_and_says_so(parts: Parts) -> 
 
     def copied(pipeline: str) -> str:
         child = children(parts, pipeline)["read"]["name"]
-        return (parts.jobs.output_path(SCOPE, child, "out") / "copy").read_text()
+        return (parts.output(child, "out") / "copy").read_text()
 
     assert copied("second") == copied("first")
     run(parts, "forced", nodes, settings={"force_rerun": True})
@@ -119,7 +119,7 @@ def test_outputs_go_where_they_are_asked_and_become_assets(parts: Parts) -> None
     child = children(parts, "places")["only"]
     shown = child["properties"]["outputs"]
     assert shown["file"]["uri"].endswith(f"kept/{child['name']}/file.txt")
-    assert parts.jobs.output_path(SCOPE, child["name"], "file").read_text() == "one\n"
+    assert parts.output(child["name"], "file").read_text() == "one\n"
     log = parts.jobs.logs(SCOPE, child["name"])["user_logs/std_log.txt"].read_text()
     assert log.strip() == shown["address"]["uri"]
     assert document["properties"]["outputs"]["trained"]["jobOutputType"] == "mlflow_model"

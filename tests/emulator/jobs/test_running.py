@@ -70,11 +70,11 @@ def test_time_limits_may_have_fractions(duration: object, expected: float | None
     assert graph.seconds(duration) == expected
 
 
-def test_a_command_that_failed_keeps_its_outputs(jobs: Jobs) -> None:
+def test_a_command_that_failed_keeps_its_outputs(parts: Parts, jobs: Jobs) -> None:
     outputs = {"out": {"jobOutputType": "uri_folder"}}
     submit(jobs, "failing", "echo half > ${{outputs.out}}/half.txt; exit 3", outputs=outputs)
     assert "status code 3" in await_status(jobs, "failing", "Failed")["error"]
-    assert (jobs.output_path(SCOPE, "failing", "out") / "half.txt").read_text() == "half\n"
+    assert (parts.output("failing", "out") / "half.txt").read_text() == "half\n"
 
 
 def test_a_pipeline_in_a_failed_pipeline_publishes_what_its_steps_wrote(parts: Parts) -> None:
@@ -87,7 +87,7 @@ def test_a_pipeline_in_a_failed_pipeline_publishes_what_its_steps_wrote(parts: P
     steps = {"outer": {"componentId": nested, "outputs": bound}}
     parts.jobs.create(SCOPE, "pipeline", {"jobType": "Pipeline", "jobs": steps})
     assert "status code 3" in await_status(parts.jobs, "pipeline", "Failed")["error"]
-    assert (parts.jobs.output_path(SCOPE, "pipeline", "out") / "half.txt").read_text() == "half\n"
+    assert (parts.output("pipeline", "out") / "half.txt").read_text() == "half\n"
 
 
 def test_a_job_over_its_time_limit_fails(jobs: Jobs) -> None:
