@@ -75,15 +75,15 @@ def operations() -> list[Operation]:
     return found
 
 
-def callers() -> dict[Operation, str]:
-    """For every operation that a test calls, the first such test as pytest names it."""
-    found: dict[Operation, str] = {}
+def callers() -> dict[Operation, list[str]]:
+    """For every operation that tests call, these tests as pytest names them, in order."""
+    found: dict[Operation, list[str]] = {}
     for path in sorted(HERE.rglob("test_*.py")):
         for function in ast.parse(path.read_text("utf-8")).body:
             if isinstance(function, ast.FunctionDef) and function.name.startswith("test_"):
                 name = f"{path.relative_to(HERE.parents[1]).as_posix()}::{function.name}"
                 for operation in named(function):
-                    found.setdefault(operation, name)
+                    found.setdefault(operation, []).append(name)
     return found
 
 
@@ -124,7 +124,7 @@ def page() -> str:
         lines += ["| operation | called by |", "| --- | --- |"]
         for each in known:
             if each.group == group:
-                test = f"`{found[each]}`" if each in found else LACKING.get(each, "no test")
+                test = f"`{found[each][0]}`" if each in found else LACKING.get(each, "no test")
                 lines.append(f"| `{each.method}` | {test} |")
     return "\n".join(lines) + "\n"
 
