@@ -61,22 +61,26 @@ def discovery(emulator: Emulator, request: Request) -> Response:
 
 @routes.add("GET", ARM_REGISTRY)
 def get(emulator: Emulator, request: Request) -> Response:
-    stored = read_registry(emulator, request.params["registry"])
-    body = {
+    return Response(body=arm_rest(emulator, read_registry(emulator, request.params["registry"])))
+
+
+def arm_rest(emulator: Emulator, stored: Json) -> Json:
+    """A registry as a resource of the control plane."""
+    return {
         "id": stored["id"],
         "name": stored["name"],
         "type": "Microsoft.MachineLearningServices/registries",
         "location": stored["location"],
-        "tags": {},
-        "identity": {"type": "SystemAssigned"},
+        "tags": stored.get("tags") or {},
+        "identity": {"type": "SystemAssigned", "tenantId": emulator.identity.tenant_id},
         "properties": {
             "discoveryUrl": emulator.addresses.arm
             + f"/registrymanagement/v1.0/registries/{stored['name']}/discovery",
             "publicNetworkAccess": "Disabled",
-            "regionDetails": [],
+            "regionDetails": stored.get("regions") or [],
+            "provisioningState": "Succeeded",
         },
     }
-    return Response(body=body)
 
 
 def home_of(emulator: Emulator, request: Request) -> versions.Home:

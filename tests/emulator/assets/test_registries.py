@@ -80,3 +80,38 @@ def test_microsofts_registry_has_the_curated_environments(
         public.environments.create_or_update(Environment(name="mine", version="1", image="x"))
     with pytest.raises(ResourceNotFoundError, match="register your own"):
         public.components.get("train_model", "1")
+
+
+def test_a_registry_is_made_listed_and_deleted_with_what_is_in_it(
+    emulator: Any, wire: Any, weights: Path
+) -> None:
+    from azure.ai.ml.entities import Model, Registry, RegistryRegionDetails
+    from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+
+    admin = emulator.client(
+        subscription_id="00000000-0000-0000-0000-000000000000", resource_group_name="rg-new"
+    )
+    where = [RegistryRegionDetails(location="eastus")]
+
+    def wanted(name: str) -> Any:
+        return Registry(name=name, location="eastus", tags={"a": "1"}, replication_locations=where)
+
+    made = admin.registries.begin_create(wanted("mlrnew")).result()
+    assert (made.name, made.tags, made.replication_locations[0].location) == (
+        "mlrnew",
+        {"a": "1"},
+        "eastus",
+    )
+    assert [each.name for each in admin.registries.list()] == ["mlrnew"]
+    assert {"mlrnew", "mlrtest"} <= {e.name for e in admin.registries.list(scope="subscription")}
+    model = Model(path=str(weights), name="inside", version="1")
+    emulator.client(registry_name="mlrnew").models.create_or_update(model)
+    for name in ("MLRTEST", "azureml", "a_b"):
+        with pytest.raises(HttpResponseError):
+            admin.registries.begin_create(wanted(name)).result()
+    admin.registries.begin_delete(name="mlrnew").result()
+    with pytest.raises(ResourceNotFoundError):
+        admin.registries.get("mlrnew")
+    admin.registries.begin_create(wanted("mlrnew")).result()
+    assert list(emulator.client(registry_name="mlrnew").models.list()) == []
+    admin.registries.begin_delete(name="mlrnew").result()
