@@ -21,11 +21,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # then end at about the same time.
 LONGEST = (
     "github/test_ci.py",
-    "github/test_release.py",
-    "github/test_broken_steps.py",
-    "workflows/",
     "stories/",
+    "workflows/test_job_rollouts.py",
+    "github/test_broken_steps.py",
+    "github/test_release.py",
+    "workflows/test_turns.py",
+    "workflows/",
     "emulator/",
+    "cli/test_emulator_command.py",
     "cloud/",
 )
 

@@ -9,16 +9,21 @@ from typing import Any
 import psutil
 import pytest
 
+from taxiops.emulator import server
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A state folder of these tests; an emulator that runs on it may be found by the next one."""
+    folder = tmp_path_factory.mktemp("emulator") / "state"
+    yield folder
+    server.stop(folder)
+
 
 @pytest.fixture
-def emulator(process: Callable[..., Any], tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Runs `taxiops emulator ...` on a state folder of its own, stopped in the end."""
-
-    def run(*arguments: str) -> Any:
-        return process("emulator", *arguments, TAXIOPS_EMULATOR_STATE=str(tmp_path / "state"))
-
-    yield run
-    run("stop")
+def emulator(process: Callable[..., Any], state: Path) -> Callable[..., Any]:
+    """Runs `taxiops emulator ...` on the state folder."""
+    return lambda *arguments: process("emulator", *arguments, TAXIOPS_EMULATOR_STATE=str(state))
 
 
 def is_gone(pid: int) -> bool:
@@ -58,12 +63,12 @@ def test_a_program_that_does_not_exist_is_exit_5(emulator) -> None:
     assert "no-such-program-anywhere" in done.stderr
 
 
-def test_the_secret_is_never_shown(emulator, tmp_path: Path) -> None:
+def test_the_secret_is_never_shown(emulator, state: Path) -> None:
     shown = emulator("start", "--json").stdout + emulator("status", "--verbose").stdout
     shown += emulator("logs").stdout
-    secret = json.loads((tmp_path / "state/emulator.json").read_text(encoding="utf-8"))
+    secret = json.loads((state / "emulator.json").read_text(encoding="utf-8"))
     assert secret["client_secret"] not in shown
-    assert (tmp_path / "state/emulator.json").stat().st_mode & 0o077 == 0
+    assert (state / "emulator.json").stat().st_mode & 0o077 == 0
 
 
 def test_reset_forgets_and_says_so(emulator) -> None:
