@@ -12,7 +12,7 @@ from typing import Any
 from taxiops.emulator.state.assets import Assets, Unresolved
 from taxiops.emulator.state.durations import duration_s
 from taxiops.emulator.state.routing import request_timeout_s
-from taxiops.emulator.state.scoring_server import ServerFailed, ServerPlan
+from taxiops.emulator.state.scoring_server import Probe, ServerFailed, ServerPlan
 
 Json = dict[str, Any]
 SERVER_LOG, STORAGE_LOG = "inference-server.log", "storage-initializer.log"
@@ -77,6 +77,7 @@ def prepare(
         log=folder / SERVER_LOG,
         timeout_s=request_timeout_s(properties),
         ready_deadline_s=ready_deadline_s(properties.get("readinessProbe") or {}),
+        liveness=liveness_of(properties.get("livenessProbe") or {}),
     )
 
 
@@ -169,6 +170,17 @@ def note_failure(folder: Path, message: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / SERVER_LOG).open("a", encoding="utf-8") as log:
         log.write(message + "\n")
+
+
+def liveness_of(probe: Json) -> Probe:
+    """The liveness probe of a deployment, with Azure's defaults for what it leaves out."""
+    usual, delay_s = Probe(), duration_s(probe.get("initialDelay"))
+    return Probe(
+        delay_s=usual.delay_s if delay_s is None else delay_s,
+        period_s=duration_s(probe.get("period")) or usual.period_s,
+        timeout_s=duration_s(probe.get("timeout")) or usual.timeout_s,
+        failures=int(probe.get("failureThreshold") or usual.failures),
+    )
 
 
 def remove_other_generations(folder: Path, keep: int) -> None:

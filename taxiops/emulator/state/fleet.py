@@ -1,6 +1,7 @@
 """The instances of one deployment: started, watched, started again after a crash, ended."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,13 +25,18 @@ def restart_delay_s(failures: int) -> float:
 
 @dataclass(eq=False)
 class Slot:
-    """The place of one instance. server None: waiting until `start_at` (monotonic seconds)."""
+    """The place of one instance. server None: waiting until `start_at` (monotonic seconds).
+
+    probe_at: when it is next asked whether it lives; misses: how often in a row it did not say so.
+    """
 
     server: ScoringServer | None = None
     is_ready: bool = False
     failures: int = 0
     start_at: float = 0.0
     since: float = 0.0
+    probe_at: float = 0.0
+    misses: int = 0
 
 
 class Fleet:
@@ -73,7 +79,10 @@ class Fleet:
             raise
         now = time.monotonic()
         with self._lock:
-            self._slots += [Slot(server=each, is_ready=True, since=now) for each in added]
+            probe_at = now + self.plan.liveness.delay_s
+            self._slots += [
+                Slot(server=each, is_ready=True, since=now, probe_at=probe_at) for each in added
+            ]
 
     def _await_ready(self, server: ScoringServer, is_wanted: Callable[[], bool]) -> None:
         deadline = time.monotonic() + self.plan.ready_deadline_s
@@ -125,11 +134,28 @@ class Fleet:
                 slot.is_ready, slot.since, self.is_recovering = True, now, False
             elif now - slot.since > self.plan.ready_deadline_s:
                 self._fail(slot, server, "was not ready in time")
+        elif now >= slot.probe_at:
+            slot.probe_at = math.inf
+            threading.Thread(target=self._probe, args=(slot, server), daemon=True).start()
+
+    def _probe(self, slot: Slot, server: ScoringServer) -> None:
+        """Ask an instance whether it lives; end it when it kept silent too often."""
+        probe = self.plan.liveness
+        answered = server.answers(probe.timeout_s)
+        with self._lock:
+            if slot.server is not server:
+                return
+            slot.misses = 0 if answered else slot.misses + 1
+            slot.probe_at = time.monotonic() + probe.period_s
+            is_dead = slot.misses >= probe.failures
+        if is_dead:
+            self._fail(slot, server, f"failed its liveness probe {probe.failures} times")
 
     def _start(self, slot: Slot, now: float) -> None:
         with self._lock:
             if slot in self._slots:
                 slot.server, slot.is_ready, slot.since = ScoringServer(self.plan), False, now
+                slot.probe_at, slot.misses = now + self.plan.liveness.delay_s, 0
 
     def _fail(self, slot: Slot, server: ScoringServer, why: str) -> None:
         with self._lock:

@@ -23,6 +23,16 @@ class ServerFailed(Exception):
 
 
 @dataclass(frozen=True)
+class Probe:
+    """How often a container is asked whether it lives; the defaults are Azure's. Seconds."""
+
+    delay_s: float = 10.0
+    period_s: float = 10.0
+    timeout_s: float = 2.0
+    failures: int = 30
+
+
+@dataclass(frozen=True)
 class ServerPlan:
     """What one instance runs. `code` and `model_folder` are the deployment's own copies.
 
@@ -37,6 +47,7 @@ class ServerPlan:
     log: Path
     timeout_s: float
     ready_deadline_s: float
+    liveness: Probe = Probe()
 
 
 class ScoringServer:
@@ -61,12 +72,12 @@ class ScoringServer:
     def exit_code(self) -> int | None:
         return self._process.exit_code()
 
-    def answers(self) -> bool:
+    def answers(self, timeout_s: float = PROBE_TIMEOUT_S) -> bool:
         """Whether the liveness route answers 200."""
-        connection = http.client.HTTPConnection("localhost", timeout=PROBE_TIMEOUT_S)
+        connection = http.client.HTTPConnection("localhost", timeout=timeout_s)
         connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            connection.sock.settimeout(PROBE_TIMEOUT_S)
+            connection.sock.settimeout(timeout_s)
             connection.sock.connect(self.instance.socket_path)
             connection.request("GET", "/")
             return connection.getresponse().status == 200

@@ -149,9 +149,12 @@ def test_more_requests_than_twice_the_concurrency_are_429(
 ) -> None:
     # The worker may be busy with a request that was cut off before.
     eventually(lambda: bench.caller(limited).post().status == 200)
+    callers = [bench.caller(limited) for _ in range(6)]
+    for each in callers:
+        # Connected already, all of them ask at once.
+        assert each.send("GET", "/nowhere").status == 404
     with ThreadPoolExecutor(6) as pool:
-        callers = [bench.caller(limited) for _ in range(6)]
-        found = Counter(pool.map(lambda each: each.post({"sleep_s": 0.5}).status, callers))
+        found = Counter(pool.map(lambda each: each.post({"sleep_s": 0.7}).status, callers))
     assert found == {200: 2, 429: 4}
 
 
@@ -293,6 +296,27 @@ def test_a_crashed_server_is_started_again(bench: Any, eventually: Callable[...,
     assert caller.post({"kill_server": True}).status == 502
     eventually(lambda: caller.post().status == 200)
     assert "started again" in bench.client.online_deployments.get_logs("blue", "restarted", 999)
+
+
+def test_a_server_that_fails_its_liveness_probe_is_started_again(
+    bench: Any, eventually: Callable[..., None]
+) -> None:
+    from azure.ai.ml.entities import ProbeSettings
+
+    bench.endpoint("hanging")
+    probe = ProbeSettings(initial_delay=1, period=1, timeout=1, failure_threshold=2)
+    bench.deployment("hanging", "blue", liveness_probe=probe)
+    bench.traffic("hanging", {"blue": 100})
+    with ThreadPoolExecutor(1) as pool:
+        # Its only worker is busy, so that it cannot say that it lives.
+        slow = pool.submit(bench.caller("hanging").post, {"sleep_s": 19})
+        eventually(
+            lambda: "liveness" in bench.client.online_deployments.get_logs("blue", "hanging", 99)
+        )
+        assert slow.result().status == 502
+    caller = bench.caller("hanging")
+    eventually(lambda: caller.post().status == 200)
+    bench.client.online_endpoints.begin_delete("hanging").result()
 
 
 def test_a_keep_alive_connection_serves_many_requests(bench: Any, pair: str, caller: Any) -> None:

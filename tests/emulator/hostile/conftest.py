@@ -24,7 +24,12 @@ from taxiops.emulator.wiring import build
 from .bodies import NAMES, SEEDING
 
 ARM_PORT, BLOB_PORT = 1, 2
-SETTLED_S = 15.0
+SETTLED_S = 60.0
+UNFINISHED = """
+SELECT 1 FROM documents WHERE kind = 'operation' AND json_extract(body, '$.status') = 'InProgress'
+UNION ALL SELECT 1 FROM documents WHERE kind = 'job'
+AND json_extract(body, '$.status') NOT IN ('Completed', 'Failed', 'Canceled') LIMIT 1
+"""
 ADDRESSES = ["https://127.0.0.1:1", "https://127.0.0.1:2", "https://127.0.0.1:3"]
 
 
@@ -99,10 +104,8 @@ class InProcess:
 
     def settle(self) -> None:
         """Wait for what goes on behind the requests."""
-        store, deadline = self.emulator.store, time.monotonic() + SETTLED_S
-        while any(each["status"] == "InProgress" for each in store.all("operation")) or any(
-            each["status"] not in {"Completed", "Failed", "Canceled"} for each in store.all("job")
-        ):
+        deadline = time.monotonic() + SETTLED_S
+        while self.reader.execute(UNFINISHED).fetchone():
             assert time.monotonic() < deadline, "something never came to its end"
             self.loop.run_until_complete(asyncio.sleep(0.002))
 
