@@ -44,8 +44,6 @@ LACKING = {
     Operation("workspaces", "begin_delete"): "`taxiops emulator reset`",
     Operation("workspaces", "begin_update"): "workspaces come from the configuration",
     Operation("workspaces", "begin_provision_network"): "there is no managed network on loopback",
-    Operation("registries", "begin_create"): "registries come from the configuration",
-    Operation("registries", "begin_delete"): "`taxiops emulator reset`",
     Operation("models", "package"): "images are not built",
     Operation("data", "import_data"): "needs connections to other services",
     Operation("data", "mount"): "needs FUSE and Azure's own agent",
