@@ -35,6 +35,7 @@ from taxiops.workflows.documents import (
     read_document,
     write_document,
 )
+from taxiops.workflows.job_report import check_job_report
 from taxiops.workflows.job_settings import ROOT_RUN
 from taxiops.workflows.kept_evidence import evidence_of, keep_evidence
 from taxiops.workflows.ledger import own_run_id
@@ -78,7 +79,7 @@ def promote(settings: Settings, report: Path | None, progress: Progress) -> Prom
 
     Run again after a crash, it completes what is missing; a second call changes nothing. Raises
     EvidenceError without a passed gate, when something else is to beat since the comparison, or
-    when the model's bytes are not those that were compared.
+    when report or model are not those of the job that compared.
     """
     path = report_path(settings, report)
     document = read_report(path)
@@ -93,6 +94,7 @@ def promote(settings: Settings, report: Path | None, progress: Progress) -> Prom
     if done is None and not verdict.is_overridden:
         check_baseline(connection, document["baseline"], progress)
     owner, training_sha256 = check_job_output(connection, job, sha256, progress)
+    check_job_report(connection, job, document, progress)
     evidence = evidence_of(document, verdict)
     more = {VERDICT_TAG: evidence.verdict_sha256, TRAINING_TAG: training_sha256}
     more |= override_of(verdict)

@@ -17,6 +17,7 @@ from taxiops.workflows.baseline import check_baseline
 from taxiops.workflows.compare import CompareOptions, compare
 from taxiops.workflows.decide_gate import decide_gate
 from taxiops.workflows.deploy import DeployOptions, deploy
+from taxiops.workflows.job_report import check_job_report
 from taxiops.workflows.promote import promote
 from taxiops.workflows.registry import fit_for, list_promoted
 from taxiops.workflows.rollout import connect_to
@@ -96,6 +97,19 @@ def test_the_serving_or_newest_version_is_the_baseline(
         (each.comparison.report_document or {})["baseline"]["kind"] for each in (first, second)
     ]
     assert kinds == ["naive", "registry"]
+
+
+def test_a_report_that_was_edited_to_fit_itself_is_not_that_of_its_job(
+    world: "World", first: "Promoted", read: Read
+) -> None:
+    assert first.comparison.report is not None
+    document = read(first.comparison.report)
+    check_job_report(world.connect(), first.comparison.job_name, document, ignore)
+    with pytest.raises(EvidenceError, match="not the one that job") as caught:
+        check_job_report(
+            world.connect(), first.comparison.job_name, {**document, "branch": "main2"}, ignore
+        )
+    assert caught.value.exit_code == 3
 
 
 def test_a_report_against_what_is_no_longer_to_beat_is_stale(
