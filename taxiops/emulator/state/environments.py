@@ -15,16 +15,11 @@ from pathlib import Path
 
 from taxiops.emulator.state.assets import Assets
 from taxiops.emulator.state.cancellation import Cancellation
-from taxiops.emulator.state.environment_specs import (
-    BadEnvironment,
-    Specification,
-    specification_of,
-)
+from taxiops.emulator.state.environment_specs import Specification, specification_of
 from taxiops.emulator.state.execution import OWN_BINARIES, StepFailed, step_environment, tail
 from taxiops.emulator.state.processes import Process
 
 CURRENT, ISOLATED = "current", "isolated"
-MODES = (CURRENT, ISOLATED)
 COMPLETE = ".complete"
 UV_VARIABLES = {
     "index-url": "UV_DEFAULT_INDEX",
@@ -155,6 +150,3 @@ def pip_indexes() -> dict[str, str]:
             separator = "," if variable == "UV_FIND_LINKS" else " "
             variables[variable] = separator.join(value.replace("\\n", " ").split())
     return {"UV_INDEX_STRATEGY": "unsafe-best-match", **variables} if variables else {}
-
-
-__all__ = ["CURRENT", "ISOLATED", "MODES", "BadEnvironment", "Environments", "own_interpreter"]

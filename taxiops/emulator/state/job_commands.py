@@ -11,6 +11,8 @@ from typing import Any
 from taxiops.emulator.state import graph
 from taxiops.emulator.state.assets import Unresolved
 from taxiops.emulator.state.cancellation import Cancellation
+from taxiops.emulator.state.downloads import NotFetched
+from taxiops.emulator.state.environment_specs import BadEnvironment
 from taxiops.emulator.state.environments import Environments
 from taxiops.emulator.state.execution import StepEnd, StepFailed, StepRun, run_step
 from taxiops.emulator.state.job_bindings import Bindings
@@ -26,7 +28,9 @@ logger = logging.getLogger(__name__)
 BUILD_LOG = "azureml-logs/20_image_build_log.txt"
 PARALLEL_STEPS = 3
 SLOT_POLL_S = 0.05
-BROKEN = (graph.BadGraph, Unresolved, OSError, ValueError, KeyError)
+# Errors whose text is a sentence for the user, and others that a job may end in.
+IN_WORDS = (StepFailed, graph.BadGraph, Unresolved, BadEnvironment, NotFetched)
+BROKEN = (OSError, ValueError, KeyError)
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Commands:
         values: Mapping[str, Value],
         bound: Mapping[str, Json],
     ) -> dict[str, Value]:
-        """Run one command to its end; returns its outputs. Raises StepFailed and BROKEN."""
+        """Run one command to its end; returns its outputs. Raises IN_WORDS and BROKEN."""
         made = self._outputs.make(run.scope, name, step, bound, run.settings.datastore)
         self._outputs.show(run.scope, name, step.outputs)
         command = graph.command_of(
@@ -140,7 +144,7 @@ def ended(run: Run, error: Exception) -> StepEnd:
     """How work ended that raised; what is our own fault goes to the log."""
     if run.cancellation.is_set():
         return StepEnd("Canceled", "The job was canceled.")
-    if isinstance(error, StepFailed | Unresolved | graph.BadGraph):
+    if isinstance(error, IN_WORDS):
         return StepEnd("Failed", str(error))
     if isinstance(error, BROKEN):
         return StepEnd("Failed", f"{type(error).__name__}: {error}")

@@ -213,5 +213,5 @@ def test_inputs_on_the_web_are_fetched_or_told_apart(parts: Parts, web: str) -> 
     assert log == "a,b\ndata.csv\n"
     parts.jobs.create(SCOPE, "misses", given("absent.csv"))
     error = await_status(parts.jobs, "misses", "Failed")["error"]
-    assert "/absent.csv could not be fetched" in error
+    assert error.startswith(f"{web}/absent.csv could not be fetched")
     assert "upload the data as a data asset" in error
