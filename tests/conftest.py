@@ -10,12 +10,18 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from taxiops.workflows.clean_up_models import CI_VARIABLES
+
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=5000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # A shell starts what runs in its background deaf to Ctrl-C, and tests send it to their processes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What runs here must not depend on where: a test that is about a CI runner says so itself.
+for name in CI_VARIABLES:
+    os.environ.pop(name, None)
 
 # Files whose tests share an emulator that took long to fill, the longest first: several processes
 # then end at about the same time.

@@ -63,7 +63,8 @@ def parent_of(document: Any, path: tuple[Any, ...]) -> Any:
 
 
 def test_there_is_a_schema_for_every_file() -> None:
-    assert {path.name.removesuffix(".schema.json") for path in SCHEMAS.iterdir()} == set(PARSERS)
+    schemas = {path.name.removesuffix(".schema.json") for path in SCHEMAS.iterdir()}
+    assert schemas - {"commands"} == set(PARSERS)
 
 
 def test_schema_and_parser_accept_the_right_document(example: Example) -> None:

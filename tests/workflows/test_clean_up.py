@@ -15,7 +15,7 @@ from taxiops.config import Settings
 from taxiops.domain.retention import PIN
 from taxiops.emulator import server
 from taxiops.errors import Conflict, NotAuthorised, TaxiopsError, UsageError
-from taxiops.workflows.clean_up_models import CI_VARIABLES, CleanupOptions, clean_up_models
+from taxiops.workflows.clean_up_models import CleanupOptions, clean_up_models
 from taxiops.workflows.rollout import connect_to
 
 from .test_clean_up_models import record
@@ -45,14 +45,10 @@ def endpoint(world: "World") -> Iterator[Settings]:
 
 
 @pytest.fixture
-def cleaned(
-    world: "World", endpoint: Settings, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., dict[str, str]]]:
+def cleaned(world: "World", endpoint: Settings) -> Iterator[Callable[..., dict[str, str]]]:
     """Cleans a registry of versions 1 to 5 and 10, the third pinned; gives version -> action."""
     from azure.ai.ml.entities import Model
 
-    for name in CI_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
     folder = world.output / "weights"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "w").write_text("x", encoding="utf-8")
