@@ -39,7 +39,7 @@ def effective_tables(settings: "Settings") -> dict[str, dict[str, tuple[Any, str
     from dataclasses import asdict
 
     from taxiops.domain.policy import parse_policy
-    from taxiops.workflows.limits import parse_limits
+    from taxiops.workflows.rollouts.limits import parse_limits
 
     tables = settings.tables
     values = {

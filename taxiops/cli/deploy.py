@@ -101,10 +101,10 @@ def deploy(
         raise UsageError("--model-version and --commit exclude each other.", hint="Give one.")
     from taxiops.cli.console import Facts
     from taxiops.cli.traffic import shares
+    from taxiops.workflows.as_job.rollout import JobRolloutResult, deploy_in_job
     from taxiops.workflows.deploy import DeployOptions
     from taxiops.workflows.deploy import deploy as act_from_here
-    from taxiops.workflows.job_rollout import JobRolloutResult, deploy_in_job
-    from taxiops.workflows.ledger import own_run_id
+    from taxiops.workflows.evidence.ledger import own_run_id
 
     options = DeployOptions(
         # An empty option is one left away, as in a workflow whose input is empty.

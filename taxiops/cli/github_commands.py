@@ -62,7 +62,7 @@ def comment(
 
     GITHUB_TOKEN needs `pull-requests: write`. Comments by others are left alone.
     """
-    from taxiops.workflows.github_comment import comment as run
+    from taxiops.workflows.github.comment import comment as run
 
     result = run(pull_request, file, marker, session.progress)
     return Outcome(
@@ -86,7 +86,7 @@ def deployment(
 
     GITHUB_TOKEN needs `deployments: write`. A later call of the same run updates the same one.
     """
-    from taxiops.workflows.github_deployment import DeploymentWish, record_deployment
+    from taxiops.workflows.github.deployment import DeploymentWish, record_deployment
 
     wish = DeploymentWish(environment, state, ref, description, log_url)
     result = record_deployment(wish, session.progress)
@@ -108,7 +108,7 @@ def merge(
     GITHUB_TOKEN needs `contents: write` and, where a ruleset guards the base, to be its bypass
     actor. Nothing is ever forced; what is merged already stays.
     """
-    from taxiops.workflows.github_merge import merge as run
+    from taxiops.workflows.github.merge import merge as run
 
     result = run(head, base, sha, session.progress, only_check=check)
     ways = {
@@ -130,7 +130,7 @@ def release(session: Session, tag: Tag, sha: Sha, title: Title, notes: Notes) ->
 
     GITHUB_TOKEN needs `contents: write`. A tag that points to another commit is refused.
     """
-    from taxiops.workflows.github_release import release as run
+    from taxiops.workflows.github.release import release as run
 
     result = run(tag, sha, title, notes, session.progress)
     return Outcome(

@@ -15,7 +15,7 @@ from taxiops.errors import ExitCode
 
 if TYPE_CHECKING:
     from taxiops.config import Settings
-    from taxiops.workflows.job_steps import StepFolders, StepOutcome
+    from taxiops.workflows.as_job.steps import StepFolders, StepOutcome
 
 app = noun("Do one step of a rollout inside an Azure ML job; the pipelines' components call it.")
 
@@ -47,7 +47,7 @@ class Registered:
 @contextmanager
 def inside(session: Session, told: str, environment: str) -> "Iterator[Settings]":
     """The settings of this job, whose output is a folder of its own, gone after the block."""
-    from taxiops.workflows.job_settings import settings_in_job
+    from taxiops.workflows.as_job.settings import settings_in_job
 
     with tempfile.TemporaryDirectory(prefix="taxiops-step-") as scratch:
         settings = settings_in_job(told, environment, os.environ, Path.cwd(), Path(scratch))
@@ -56,7 +56,7 @@ def inside(session: Session, told: str, environment: str) -> "Iterator[Settings]
 
 
 def folders(came_from: Path | None, out: Path, suffix: str = "") -> "StepFolders":
-    from taxiops.workflows.job_steps import StepFolders
+    from taxiops.workflows.as_job.steps import StepFolders
 
     return StepFolders(came_from, out, suffix)
 
@@ -87,7 +87,7 @@ def register(
     told: Told,
 ) -> Outcome:
     """Gate and promote: put the compared model into the registry. Exit code 3 when refused."""
-    from taxiops.workflows import job_steps
+    from taxiops.workflows.as_job import steps as job_steps
 
     with inside(session, told, "dev") as settings:
         job_steps.register(settings, report, out, session.progress)
@@ -119,9 +119,9 @@ def deploy(
     ] = NO_SUFFIX,
 ) -> Outcome:
     """Deploy a promoted version: provision at 0 %, test it, give it the canary share."""
-    from taxiops.workflows import job_steps
+    from taxiops.workflows.as_job import steps as job_steps
+    from taxiops.workflows.as_job.settings import ROOT_RUN
     from taxiops.workflows.deploy import DeployOptions
-    from taxiops.workflows.job_settings import ROOT_RUN
 
     version = job_steps.promoted_version(promotion) if promotion else model_version
     options = DeployOptions(
@@ -147,7 +147,7 @@ def test(
     told: Told,
 ) -> Outcome:
     """Test the slot that was deployed, when it was."""
-    from taxiops.workflows import job_steps
+    from taxiops.workflows.as_job import steps as job_steps
 
     with inside(session, told, environment) as settings:
         at = folders(came_from, out)
@@ -159,7 +159,7 @@ def traffic(
     session: Session, environment: Environment, came_from: From, out: Out, told: Told
 ) -> Outcome:
     """Move the tested slot to all of the traffic, when its test passed."""
-    from taxiops.workflows import job_steps
+    from taxiops.workflows.as_job import steps as job_steps
 
     with inside(session, told, environment) as settings:
         at = folders(came_from, out)
@@ -171,7 +171,7 @@ def rollback(
     session: Session, environment: Environment, came_from: From, out: Out, told: Told
 ) -> Outcome:
     """Put back what was before when a step failed, and end as that step would have."""
-    from taxiops.workflows import job_steps
+    from taxiops.workflows.as_job import steps as job_steps
 
     with inside(session, told, environment) as settings:
         at = folders(came_from, out)

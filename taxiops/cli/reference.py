@@ -18,7 +18,7 @@ from taxiops.cli.shared import SHARED
 from taxiops.config import KEYS, TABLES
 from taxiops.domain.policy import Policy
 from taxiops.errors import ExitCode, TaxiopsError
-from taxiops.workflows.limits import Limits
+from taxiops.workflows.rollouts.limits import Limits
 
 if TYPE_CHECKING:
     from typer._click import Command, Context

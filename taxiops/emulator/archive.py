@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from taxiops.emulator.server import STATE_FORMAT, EmulatorError, check_format, start_lock
-from taxiops.emulator.state.store import SCHEMA
+from taxiops.emulator.state.storage.store import SCHEMA
 
 Json = dict[str, Any]
 DATABASE, MANIFEST = "emulator.db", "manifest.json"

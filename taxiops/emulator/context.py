@@ -6,14 +6,14 @@ from typing import Any
 
 from taxiops.emulator.activity import Activity
 from taxiops.emulator.identity import Identity
-from taxiops.emulator.state.assets import Assets
-from taxiops.emulator.state.blobs import Blobs
-from taxiops.emulator.state.deployments import Deployments
+from taxiops.emulator.state.assets.assets import Assets
+from taxiops.emulator.state.endpoints.deployments import Deployments
 from taxiops.emulator.state.faults import Faults
-from taxiops.emulator.state.jobs import Jobs
+from taxiops.emulator.state.jobs.jobs import Jobs
 from taxiops.emulator.state.operations import Operations
-from taxiops.emulator.state.store import Store
-from taxiops.emulator.state.tracking import Tracking
+from taxiops.emulator.state.storage.blobs import Blobs
+from taxiops.emulator.state.storage.store import Store
+from taxiops.emulator.state.tracking.runs import Tracking
 
 
 @dataclass(frozen=True)

@@ -229,7 +229,7 @@ def stop(state: Path) -> Json:
 
 def reset(state: Path) -> Json:
     """Stop it and remove its state folder. Raises EmulatorError for a folder that is not ours."""
-    from taxiops.emulator.state.deployment_files import remove_sockets
+    from taxiops.emulator.state.endpoints.deployment_files import remove_sockets
 
     stop(state)
     if state.exists():

@@ -6,17 +6,17 @@ from pathlib import Path
 
 from taxiops.emulator.context import Addresses, Emulator
 from taxiops.emulator.identity import Identity
-from taxiops.emulator.scoring import ScoringProxy
-from taxiops.emulator.state.assets import Assets
-from taxiops.emulator.state.blobs import Blobs
-from taxiops.emulator.state.deployments import Deployments
-from taxiops.emulator.state.environments import ISOLATED, Environments
+from taxiops.emulator.scoring.proxy import ScoringProxy
+from taxiops.emulator.state.assets.assets import Assets
+from taxiops.emulator.state.endpoints.deployments import Deployments
 from taxiops.emulator.state.faults import Faults
-from taxiops.emulator.state.job_environment import Surroundings, ensure_bundle
-from taxiops.emulator.state.jobs import Jobs
+from taxiops.emulator.state.jobs.environments import ISOLATED, Environments
+from taxiops.emulator.state.jobs.jobs import Jobs
+from taxiops.emulator.state.jobs.surroundings import Surroundings, ensure_bundle
 from taxiops.emulator.state.operations import Operations
-from taxiops.emulator.state.store import Store
-from taxiops.emulator.state.tracking import Tracking
+from taxiops.emulator.state.storage.blobs import Blobs
+from taxiops.emulator.state.storage.store import Store
+from taxiops.emulator.state.tracking.runs import Tracking
 
 
 def build(

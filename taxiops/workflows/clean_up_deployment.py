@@ -9,13 +9,13 @@ from taxiops.cloud import endpoints
 from taxiops.cloud.views import EndpointView
 from taxiops.config import PROD, Settings
 from taxiops.errors import Conflict, NotFound, UsageError
-from taxiops.workflows import record as records
 from taxiops.workflows.clean_up_models import refuse_in_ci
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, append_line, now
-from taxiops.workflows.ledger import Ledger, actor
-from taxiops.workflows.record import Record, record_of_tags
-from taxiops.workflows.rollout import connect_to
-from taxiops.workflows.turn import turn_at
+from taxiops.workflows.evidence.ledger import Ledger, actor
+from taxiops.workflows.rollouts import record as records
+from taxiops.workflows.rollouts.record import Record, record_of_tags
+from taxiops.workflows.rollouts.rollout import connect_to
+from taxiops.workflows.rollouts.turn import turn_at
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,10 @@ from taxiops.workflows.documents import (
     read_document,
     write_document,
 )
+from taxiops.workflows.evidence.ledger import JOURNAL_FOLDER, Ledger, actor
 from taxiops.workflows.in_use import read_uses
-from taxiops.workflows.ledger import JOURNAL_FOLDER, Ledger, actor
-from taxiops.workflows.rollout import connect_to
-from taxiops.workflows.turn import turn_at
+from taxiops.workflows.rollouts.rollout import connect_to
+from taxiops.workflows.rollouts.turn import turn_at
 
 FOLDER = Path("cleanup")
 REPORT, PLAN = FOLDER / "cleanup_report.json", FOLDER / "cleanup_plan.json"

@@ -23,7 +23,7 @@ from taxiops.workflows.documents import (
     Progress,
     read_document,
 )
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.rollouts.rollout import connect_to
 from taxiops.workflows.source_code import read_revision
 
 OUTPUT = "report"

@@ -14,7 +14,7 @@ from taxiops.errors import EvidenceError, Interrupted, StepFailed, UsageError
 from taxiops.workflows import emulator
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, now, write_document
 from taxiops.workflows.release import ReleaseOptions, release
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.rollouts.rollout import connect_to
 
 # Beside the emulator's own files: a reset takes it along.
 MARKER = "demo.json"

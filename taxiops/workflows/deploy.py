@@ -23,20 +23,20 @@ from taxiops.errors import (
     TaxiopsError,
     UsageError,
 )
-from taxiops.workflows import record as records
 from taxiops.workflows import registry
-from taxiops.workflows.chain import check_chain
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress
-from taxiops.workflows.engine import Engine, changed, rest_until, restore_failed
-from taxiops.workflows.ledger import Ledger
-from taxiops.workflows.limits import parse_limits
-from taxiops.workflows.picture import Goal, phase_of
-from taxiops.workflows.quota import check_quota
-from taxiops.workflows.record import ModelReference, Record
-from taxiops.workflows.rollout import connect_to, read_record
-from taxiops.workflows.slot_spec import SCORING_SCRIPT, logs_folder
+from taxiops.workflows.evidence.chain import check_chain
+from taxiops.workflows.evidence.ledger import Ledger
+from taxiops.workflows.rollouts import record as records
+from taxiops.workflows.rollouts.engine import Engine, changed, rest_until, restore_failed
+from taxiops.workflows.rollouts.limits import parse_limits
+from taxiops.workflows.rollouts.picture import Goal, phase_of
+from taxiops.workflows.rollouts.quota import check_quota
+from taxiops.workflows.rollouts.record import ModelReference, Record
+from taxiops.workflows.rollouts.rollout import connect_to, read_record
+from taxiops.workflows.rollouts.slot_spec import SCORING_SCRIPT, logs_folder
+from taxiops.workflows.rollouts.turn import turn_at
 from taxiops.workflows.source_code import require_file
-from taxiops.workflows.turn import turn_at
 
 UNDER_WAY = (records.PLANNED, records.PROVISIONED, records.TESTED, records.CANARY)
 

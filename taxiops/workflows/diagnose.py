@@ -9,7 +9,7 @@ from taxiops.cloud.client import Connection
 from taxiops.config import DEV, PROD, Settings
 from taxiops.errors import ExitCode, TaxiopsError
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.rollouts.rollout import connect_to
 
 OK, WARNING, ERROR, UNKNOWN = "ok", "warning", "error", "unknown"
 SEVERITIES = (OK, WARNING, ERROR, UNKNOWN)
@@ -121,8 +121,8 @@ def exit_code_of(finding: Finding) -> int:
 
 def diagnose(settings: Settings, progress: Progress) -> Diagnosis:
     """Every finding; nothing is changed but that the emulator is started where it is needed."""
-    from taxiops.workflows.checks_cloud import cloud_checks
-    from taxiops.workflows.checks_here import LOCAL_CHECKS
+    from taxiops.workflows.checks.cloud import cloud_checks
+    from taxiops.workflows.checks.here import LOCAL_CHECKS
 
     subject = Subject(settings, os.environ)
     checks = (*LOCAL_CHECKS, *cloud_checks(subject.environments, is_local=settings.is_local))

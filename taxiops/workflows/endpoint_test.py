@@ -10,15 +10,15 @@ from taxiops.cloud.client import Connection
 from taxiops.cloud.views import EndpointView
 from taxiops.config import Settings
 from taxiops.errors import NotFound, UsageError
-from taxiops.workflows import record as records
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, now, write_document
-from taxiops.workflows.ledger import Ledger, own_run_id
-from taxiops.workflows.limits import Limits, parse_limits
-from taxiops.workflows.picture import phase_of
-from taxiops.workflows.record import ModelReference, Record
-from taxiops.workflows.rollout import connect_to, probe_of, read_record
-from taxiops.workflows.slot_tests import Check, Target, check_live, check_slot
-from taxiops.workflows.turn import Turn, turn_at
+from taxiops.workflows.evidence.ledger import Ledger, own_run_id
+from taxiops.workflows.rollouts import record as records
+from taxiops.workflows.rollouts.limits import Limits, parse_limits
+from taxiops.workflows.rollouts.picture import phase_of
+from taxiops.workflows.rollouts.record import ModelReference, Record
+from taxiops.workflows.rollouts.rollout import connect_to, probe_of, read_record
+from taxiops.workflows.rollouts.slot_tests import Check, Target, check_live, check_slot
+from taxiops.workflows.rollouts.turn import Turn, turn_at
 
 
 @dataclass(frozen=True)

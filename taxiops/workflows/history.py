@@ -12,10 +12,10 @@ from taxiops.domain.hash_chain import ACCEPTED, Break
 from taxiops.domain.serving import PROVISIONED
 from taxiops.domain.state_file import parse_shares
 from taxiops.errors import TaxiopsError, UsageError
-from taxiops.workflows.chained_ledger import FORMER_FOLDER, ChainedLedger
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, now
-from taxiops.workflows.ledger import actor, own_run_id
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.evidence.chained_ledger import FORMER_FOLDER, ChainedLedger
+from taxiops.workflows.evidence.ledger import actor, own_run_id
+from taxiops.workflows.rollouts.rollout import connect_to
 
 TEXTS = ("at", "event", "slot", "model_version", "model_sha256", "actor", "run_id", "detail")
 

@@ -8,10 +8,10 @@ from taxiops.cloud.views import EndpointView
 from taxiops.config import DEV, PROD, Settings
 from taxiops.domain.retention import Use, reference_of
 from taxiops.errors import NotFound, TaxiopsError
-from taxiops.workflows import record as records
-from taxiops.workflows.ledger import Ledger
-from taxiops.workflows.record import read_state_file, record_of_tags
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.evidence.ledger import Ledger
+from taxiops.workflows.rollouts import record as records
+from taxiops.workflows.rollouts.record import read_state_file, record_of_tags
+from taxiops.workflows.rollouts.rollout import connect_to
 
 
 def read_uses(settings: Settings) -> list[Use]:

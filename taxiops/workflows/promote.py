@@ -24,8 +24,8 @@ from taxiops.domain.gate import check_age, decide, parse_comparison, parse_polic
 from taxiops.domain.outcome_files import GateVerdict, Promotion, parse_verdict
 from taxiops.errors import Conflict, EvidenceError, StepFailed, TaxiopsError, UsageError
 from taxiops.workflows import registry
+from taxiops.workflows.as_job.settings import ROOT_RUN
 from taxiops.workflows.baseline import check_baseline
-from taxiops.workflows.chain import metadata_of
 from taxiops.workflows.compare import read_report, report_path
 from taxiops.workflows.decide_gate import VERDICT
 from taxiops.workflows.documents import (
@@ -35,13 +35,13 @@ from taxiops.workflows.documents import (
     read_document,
     write_document,
 )
-from taxiops.workflows.job_report import check_job_report
-from taxiops.workflows.job_settings import ROOT_RUN
-from taxiops.workflows.kept_evidence import evidence_of, keep_evidence
-from taxiops.workflows.ledger import own_run_id
-from taxiops.workflows.model_events import note_promotion
+from taxiops.workflows.evidence.chain import metadata_of
+from taxiops.workflows.evidence.job_report import check_job_report
+from taxiops.workflows.evidence.kept_evidence import evidence_of, keep_evidence
+from taxiops.workflows.evidence.ledger import own_run_id
+from taxiops.workflows.evidence.model_events import note_promotion
 from taxiops.workflows.registry import digest_of_folder
-from taxiops.workflows.rollout import connect_to, fetched_model
+from taxiops.workflows.rollouts.rollout import connect_to, fetched_model
 
 # Two promotions that choose the same number at once: one of them takes the next.
 TRIES = 8

@@ -20,7 +20,7 @@ from taxiops.domain.policy import parse_policy
 from taxiops.errors import EvidenceError, NotFound, TaxiopsError, UsageError
 from taxiops.workflows.documents import Progress, entries_of_folder
 from taxiops.workflows.known_names import VERSIONS, remember
-from taxiops.workflows.record import ModelReference
+from taxiops.workflows.rollouts.record import ModelReference
 
 
 def digest_of_folder(folder: Path) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 from taxiops.config import DEV, PROD, Settings
 from taxiops.domain.outcome_files import parse_promotion
 from taxiops.errors import EvidenceError, Restored, StepFailed, TaxiopsError, UsageError
+from taxiops.workflows.as_job.end_to_end import follow_end_to_end, submit_end_to_end
+from taxiops.workflows.as_job.rollout import deploy_in_job
 from taxiops.workflows.compare import CompareOptions, compare
 from taxiops.workflows.decide_gate import decide_gate
 from taxiops.workflows.deploy import DeployOptions, deploy
@@ -19,13 +21,11 @@ from taxiops.workflows.documents import (
     write_document,
 )
 from taxiops.workflows.endpoint_test import check_endpoint
-from taxiops.workflows.job_end_to_end import follow_end_to_end, submit_end_to_end
-from taxiops.workflows.job_rollout import deploy_in_job
-from taxiops.workflows.ledger import actor
-from taxiops.workflows.model_events import note_verdict
+from taxiops.workflows.evidence.ledger import actor
+from taxiops.workflows.evidence.model_events import note_verdict
 from taxiops.workflows.promote import PROMOTION, promote
 from taxiops.workflows.roll_back import roll_back
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.rollouts.rollout import connect_to
 from taxiops.workflows.shift_traffic import promote_traffic
 from taxiops.workflows.unit_tests import run_unit_tests
 

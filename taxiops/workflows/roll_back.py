@@ -10,14 +10,14 @@ from taxiops.config import DEV, Settings
 from taxiops.domain.evidence import WITHDRAWN
 from taxiops.domain.rollout import Action
 from taxiops.errors import Conflict, Interrupted, RestoreFailed, StillRunning, TaxiopsError
-from taxiops.workflows import record as records
 from taxiops.workflows import registry
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, now
-from taxiops.workflows.engine import Engine, restore_failed
-from taxiops.workflows.ledger import Ledger
-from taxiops.workflows.limits import parse_limits
-from taxiops.workflows.rollout import connect_to, read_record
-from taxiops.workflows.turn import turn_at
+from taxiops.workflows.evidence.ledger import Ledger
+from taxiops.workflows.rollouts import record as records
+from taxiops.workflows.rollouts.engine import Engine, restore_failed
+from taxiops.workflows.rollouts.limits import parse_limits
+from taxiops.workflows.rollouts.rollout import connect_to, read_record
+from taxiops.workflows.rollouts.turn import turn_at
 
 
 @dataclass(frozen=True)

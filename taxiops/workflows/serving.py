@@ -26,10 +26,10 @@ from taxiops.domain.serving import (
     traffic_finding,
 )
 from taxiops.errors import NotAuthorised, TaxiopsError, UsageError
-from taxiops.workflows import record as records
-from taxiops.workflows.chained_ledger import ChainedLedger, Reading
-from taxiops.workflows.record import LEDGER_TAG, ModelReference
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.evidence.chained_ledger import ChainedLedger, Reading
+from taxiops.workflows.rollouts import record as records
+from taxiops.workflows.rollouts.record import LEDGER_TAG, ModelReference
+from taxiops.workflows.rollouts.rollout import connect_to
 
 NO_READING = Reading((), ())
 

@@ -10,16 +10,16 @@ from taxiops.cloud.views import EndpointView, SlotView
 from taxiops.config import DEV, PROD, Settings
 from taxiops.domain.rollout import Action, live_only
 from taxiops.errors import Conflict, NotFound, StepFailed, UsageError
-from taxiops.workflows import record as records
 from taxiops.workflows import registry
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, now
-from taxiops.workflows.engine import Engine, changed
-from taxiops.workflows.ledger import Ledger, own_run_id
-from taxiops.workflows.limits import parse_limits
-from taxiops.workflows.picture import Goal, next_of, phase_of, slot_document
-from taxiops.workflows.record import Record
-from taxiops.workflows.rollout import connect_to, read_record
-from taxiops.workflows.turn import turn_at
+from taxiops.workflows.evidence.ledger import Ledger, own_run_id
+from taxiops.workflows.rollouts import record as records
+from taxiops.workflows.rollouts.engine import Engine, changed
+from taxiops.workflows.rollouts.limits import parse_limits
+from taxiops.workflows.rollouts.picture import Goal, next_of, phase_of, slot_document
+from taxiops.workflows.rollouts.record import Record
+from taxiops.workflows.rollouts.rollout import connect_to, read_record
+from taxiops.workflows.rollouts.turn import turn_at
 
 
 @dataclass(frozen=True)

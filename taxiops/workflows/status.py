@@ -15,15 +15,15 @@ from taxiops.config import DEV, PROD, Settings
 from taxiops.domain.rollout import live_only
 from taxiops.domain.serving import shares
 from taxiops.errors import NotAuthorised, TaxiopsError, UsageError
-from taxiops.workflows import record as records
-from taxiops.workflows.chained_ledger import ChainedLedger
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, read_document
+from taxiops.workflows.evidence.chained_ledger import ChainedLedger
+from taxiops.workflows.evidence.ledger import Ledger
 from taxiops.workflows.history import Happening, last_happening
 from taxiops.workflows.known_names import remember_slots
-from taxiops.workflows.ledger import Ledger
-from taxiops.workflows.picture import next_of, phase_of, slot_document
-from taxiops.workflows.record import Record
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.rollouts import record as records
+from taxiops.workflows.rollouts.picture import next_of, phase_of, slot_document
+from taxiops.workflows.rollouts.record import Record
+from taxiops.workflows.rollouts.rollout import connect_to
 
 LOCAL_INTERVAL_S, AZURE_INTERVAL_S = 1.0, 10.0
 

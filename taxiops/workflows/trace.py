@@ -23,13 +23,13 @@ from taxiops.domain.evidence import SEAL, VALIDATED, is_validated
 from taxiops.domain.serving import promotion_finding
 from taxiops.errors import EvidenceError, NotFound, UsageError
 from taxiops.workflows import registry
-from taxiops.workflows.chain import require_whole, version_read
 from taxiops.workflows.documents import SCHEMA_VERSION, Progress, now, write_document, write_text
 from taxiops.workflows.endpoint_test import model_of_slot
-from taxiops.workflows.record import ModelReference
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.evidence.chain import require_whole, version_read
+from taxiops.workflows.evidence.signing import private_key, read_bundle, write_bundle
+from taxiops.workflows.rollouts.record import ModelReference
+from taxiops.workflows.rollouts.rollout import connect_to
 from taxiops.workflows.serving import Place, Serving, serving_findings
-from taxiops.workflows.signing import private_key, read_bundle, write_bundle
 
 TRACE, NOTES = Path("trace") / "trace.json", Path("trace") / "release-notes.md"
 

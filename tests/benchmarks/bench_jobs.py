@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from taxiops.emulator import server
-from taxiops.emulator.state.store import Store
+from taxiops.emulator.state.storage.store import Store
 
 LIMIT_S = 0.2
 STEPS, ROUNDS = 8, 5

@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl, urlsplit
 from taxiops.emulator.api import versions
 from taxiops.emulator.api.wire import Request
 from taxiops.emulator.context import Addresses
-from taxiops.emulator.state.assets import Assets, Key
-from taxiops.emulator.state.blobs import Blobs
-from taxiops.emulator.state.store import Store
+from taxiops.emulator.state.assets.assets import Assets, Key
+from taxiops.emulator.state.storage.blobs import Blobs
+from taxiops.emulator.state.storage.store import Store
 
 FEW, MANY = 1_000, 10_000
 # Time a version of the long list against the short one's; linear is 1.

@@ -10,14 +10,14 @@ from typer.testing import Result
 
 from taxiops.cloud.lease import Holder
 from taxiops.domain.chain import Link
+from taxiops.workflows.as_job.steps import StepOutcome
 from taxiops.workflows.emulator import EmulatorResult
-from taxiops.workflows.github_comment import CommentResult
-from taxiops.workflows.github_deployment import DeploymentResult
-from taxiops.workflows.github_merge import MergeResult
-from taxiops.workflows.github_release import ReleaseResult
+from taxiops.workflows.github.comment import CommentResult
+from taxiops.workflows.github.deployment import DeploymentResult
+from taxiops.workflows.github.merge import MergeResult
+from taxiops.workflows.github.release import ReleaseResult
 from taxiops.workflows.history import TEXTS, Happening, HistoryResult
-from taxiops.workflows.job_steps import StepOutcome
-from taxiops.workflows.record import ModelReference
+from taxiops.workflows.rollouts.record import ModelReference
 from taxiops.workflows.serving import Serving
 from taxiops.workflows.status import EnvironmentStatus, StatusResult
 from taxiops.workflows.trace import TraceResult
@@ -59,7 +59,7 @@ def emulator(name: str, function: str, **facts: Any) -> Outcome:
 
 def step(name: str, options: str) -> Outcome:
     function = {"test": "check_step"}.get(name, f"{name}_step")
-    return Outcome(f"pipeline-step {name} {options}", f"job_steps.{function}", STEP)
+    return Outcome(f"pipeline-step {name} {options}", f"as_job.steps.{function}", STEP)
 
 
 PUT = Happening(TEXT, {}, {"blue": 100}, 3)
@@ -110,22 +110,22 @@ MORE = [
     ),
     Outcome(
         "github comment --pull-request 1 --file f.md",
-        "github_comment.comment",
+        "github.comment.comment",
         CommentResult("o/r", 1, "report", 7, "https://x", "created"),
     ),
     Outcome(
         "github deployment --environment production --state success",
-        "github_deployment.record_deployment",
+        "github.deployment.record_deployment",
         DeploymentResult("o/r", "production", "c" * 40, 7, "success", True, True),
     ),
     Outcome(
         "github merge --head integration --base main",
-        "github_merge.merge",
+        "github.merge.merge",
         MergeResult("o/r", "integration", "main", "c" * 40, "d" * 40, "merge"),
     ),
     Outcome(
         "github release --tag v1 --sha abc --title t --notes n.md",
-        "github_release.release",
+        "github.release.release",
         ReleaseResult("o/r", "v1", "c" * 40, 7, "https://x", "created"),
     ),
     emulator("start", "start", running=True, state="s", arm="https://x"),
@@ -144,7 +144,7 @@ MORE = [
     step("test", f"{INSIDE} --from came --report report"),
     step("traffic", f"{INSIDE} --from came"),
     step("rollback", f"{INSIDE} --from came"),
-    Outcome("pipeline-step register --report r --out out --settings x", "job_steps.register"),
+    Outcome("pipeline-step register --report r --out out --settings x", "as_job.steps.register"),
 ]
 COMMANDS = [*(Outcome(case.line, case.target, case.result) for case in CASES), *MORE]
 
@@ -155,7 +155,7 @@ def played(outcome: Outcome, typed: Any, mocker: MockerFixture, *options: str) -
         mocker.patch(f"taxiops.workflows.{outcome.target}", return_value=outcome.result)
     if outcome.command.startswith("pipeline-step"):
         mocker.patch("taxiops.cli.pipeline_step.inside")
-        mocker.patch("taxiops.workflows.job_steps.promoted_version", return_value="4")
+        mocker.patch("taxiops.workflows.as_job.steps.promoted_version", return_value="4")
     command = outcome.command.split()
     result: Result = typed(*command, *options, *outcome.line.split()[len(command) :])
     return result

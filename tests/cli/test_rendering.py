@@ -24,8 +24,8 @@ from taxiops.workflows.endpoint_test import EndpointTestResult
 from taxiops.workflows.promote import PromoteResult
 from taxiops.workflows.release import ReleaseResult
 from taxiops.workflows.roll_back import RollbackResult
+from taxiops.workflows.rollouts.slot_tests import Check
 from taxiops.workflows.shift_traffic import TrafficResult, TrafficView
-from taxiops.workflows.slot_tests import Check
 from taxiops.workflows.unit_tests import UnitTestsResult
 
 METRIC = {

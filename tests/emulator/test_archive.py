@@ -14,7 +14,7 @@ import pytest
 from taxiops.emulator import archive, server
 from taxiops.emulator.archive import DATABASE, MANIFEST
 from taxiops.emulator.server import STATE_FORMAT, EmulatorError
-from taxiops.emulator.state.store import Store
+from taxiops.emulator.state.storage.store import Store
 
 from .conftest import SEED
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taxiops.emulator import server
-from taxiops.emulator.state.leases import (
+from taxiops.emulator.state.storage.leases import (
     FOREVER,
     Lease,
     LeaseError,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from taxiops.cloud import connect, endpoints
 from taxiops.config import load_settings
-from taxiops.workflows import record as records
+from taxiops.workflows.rollouts import record as records
 
 env = "prod" if "prod" in os.environ["ACT_STAND_IN_HOOK_JOB"] else "dev"
 connection = connect("local", env, load_settings({"env": env}, os.environ, Path.cwd()))

@@ -14,9 +14,9 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from taxiops.workflows.engine import slot_spec
-from taxiops.workflows.limits import Limits
-from taxiops.workflows.record import PLANNED, ModelReference, Record
+from taxiops.workflows.rollouts.engine import slot_spec
+from taxiops.workflows.rollouts.limits import Limits
+from taxiops.workflows.rollouts.record import PLANNED, ModelReference, Record
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "components" / "environment"

@@ -24,7 +24,7 @@ from taxiops.workflows import promote as promote_module
 from taxiops.workflows.compare import CompareOptions, CompareResult, compare
 from taxiops.workflows.decide_gate import decide_gate
 from taxiops.workflows.promote import PromoteResult, promote
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.rollouts.rollout import connect_to
 
 ROOT = Path(__file__).parents[2]
 PIPELINE = Path("pipelines/integration-compare-pipeline.yaml")

@@ -22,9 +22,9 @@ from taxiops.emulator import server
 from taxiops.errors import TaxiopsError
 from taxiops.workflows.deploy import DeployOptions, deploy
 from taxiops.workflows.endpoint_test import check_endpoint
-from taxiops.workflows.ledger import Ledger
+from taxiops.workflows.evidence.ledger import Ledger
 from taxiops.workflows.roll_back import roll_back
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.rollouts.rollout import connect_to
 from taxiops.workflows.shift_traffic import promote_traffic
 
 VERBS = ("deploy", "test", "promote", "rollback")

@@ -16,7 +16,7 @@ from taxiops.domain.retention import PIN
 from taxiops.emulator import server
 from taxiops.errors import Conflict, NotAuthorised, TaxiopsError, UsageError
 from taxiops.workflows.clean_up_models import CleanupOptions, clean_up_models
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.rollouts.rollout import connect_to
 
 from .test_clean_up_models import record
 from .test_rollouts import SCHEMAS

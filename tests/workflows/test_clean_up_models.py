@@ -30,9 +30,9 @@ from taxiops.errors import NotFound, StepFailed, TaxiopsError, UsageError
 from taxiops.workflows.clean_up_models import CI_VARIABLES, refuse_in_ci
 from taxiops.workflows.deletions import Outcomes, World, carry_out
 from taxiops.workflows.documents import write_document
+from taxiops.workflows.evidence.ledger import Ledger
 from taxiops.workflows.in_use import refusing, uses_of_endpoint, uses_of_state
-from taxiops.workflows.ledger import Ledger
-from taxiops.workflows.record import Record
+from taxiops.workflows.rollouts.record import Record
 
 MODEL, DIGEST = "taxi-class-dev", "sha256:" + "0" * 64
 # How a deployment may refer to a version: registry and workspace ids, the short form, or only tags.

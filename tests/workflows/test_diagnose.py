@@ -19,8 +19,8 @@ from taxiops.config import Settings
 from taxiops.emulator import server
 from taxiops.errors import NotAuthorised, UsageError
 from taxiops.workflows import emulator
-from taxiops.workflows.checks_cloud import check_emulator, clock_finding, permission_finding
-from taxiops.workflows.checks_here import LOCAL_CHECKS, check_github, check_names, workflow_names
+from taxiops.workflows.checks.cloud import check_emulator, clock_finding, permission_finding
+from taxiops.workflows.checks.here import LOCAL_CHECKS, check_github, check_names, workflow_names
 from taxiops.workflows.diagnose import (
     ERROR,
     OK,
@@ -34,7 +34,7 @@ from taxiops.workflows.diagnose import (
     fine,
     misconfigured,
 )
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.rollouts.rollout import connect_to
 
 from .test_status import SOMEBODY
 

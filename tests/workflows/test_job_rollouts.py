@@ -12,12 +12,12 @@ import yaml
 from taxiops.cloud import endpoints, models
 from taxiops.config import Settings
 from taxiops.errors import EvidenceError, Restored, UsageError
+from taxiops.workflows.as_job.end_to_end import follow_end_to_end, submit_end_to_end
+from taxiops.workflows.as_job.rollout import deploy_in_job
+from taxiops.workflows.as_job.settings import encode_settings
 from taxiops.workflows.compare import CompareOptions, compare
 from taxiops.workflows.deploy import DeployOptions
-from taxiops.workflows.job_end_to_end import follow_end_to_end, submit_end_to_end
-from taxiops.workflows.job_rollout import deploy_in_job
-from taxiops.workflows.job_settings import encode_settings
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.rollouts.rollout import connect_to
 
 if TYPE_CHECKING:
     from conftest import Promoted, World

@@ -13,8 +13,8 @@ import pytest
 
 from taxiops.cloud.store import WorkspaceStore, open_store
 from taxiops.config import Settings
-from taxiops.workflows import chained_ledger
-from taxiops.workflows.chained_ledger import HEAD, ChainedLedger
+from taxiops.workflows.evidence import chained_ledger
+from taxiops.workflows.evidence.chained_ledger import HEAD, ChainedLedger
 from taxiops.workflows.history import accept_breaks, read_history
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def test_processes_that_write_at_once_make_one_chain(world: "World") -> None:
         from pathlib import Path
         from taxiops.cloud import connect
         from taxiops.cloud.store import open_store
-        from taxiops.workflows.chained_ledger import ChainedLedger
+        from taxiops.workflows.evidence.chained_ledger import ChainedLedger
 
         store = open_store(connect("local", "prod"))
         print(flush=True)
@@ -183,7 +183,7 @@ def test_entries_cut_off_stay_known_until_a_person_accepts_it(
     accept_breaks(settings, "a drill", ignore)
     after = read_history(settings, "", 20, ignore)
     assert after.breaks == ()
-    rewritten(store, lambda lines: lines.__setitem__(1, lines[1].replace(b"ada", b"eve")))
+    rewritten(store, lambda lines: lines.__setitem__(1, lines[1].replace(b'"ada"', b'"eve"')))
     assert "entry 1 was edited" in read_history(settings, "", 20, ignore).breaks[0].text
 
 

@@ -17,10 +17,10 @@ from taxiops.workflows.baseline import check_baseline
 from taxiops.workflows.compare import CompareOptions, compare
 from taxiops.workflows.decide_gate import decide_gate
 from taxiops.workflows.deploy import DeployOptions, deploy
-from taxiops.workflows.job_report import check_job_report
+from taxiops.workflows.evidence.job_report import check_job_report
 from taxiops.workflows.promote import promote
 from taxiops.workflows.registry import fit_for, list_promoted
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.rollouts.rollout import connect_to
 
 if TYPE_CHECKING:
     from conftest import Promoted, World

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taxiops.errors import NotFound, UsageError
-from taxiops.workflows import record as records
 from taxiops.workflows.documents import append_line, read_document, write_document
-from taxiops.workflows.record import ModelReference, Record, record_of_tags
+from taxiops.workflows.rollouts import record as records
+from taxiops.workflows.rollouts.record import ModelReference, Record, record_of_tags
 
 DIGEST = f"sha256:{'a' * 64}"
 RECORD = Record(

@@ -14,15 +14,15 @@ from taxiops.cloud import endpoints, models
 from taxiops.cloud.views import EndpointView
 from taxiops.config import Settings
 from taxiops.errors import Conflict, EvidenceError, Restored, StepFailed, UsageError
-from taxiops.workflows import engine
 from taxiops.workflows.clean_up_deployment import clean_up_deployment
 from taxiops.workflows.clean_up_models import CleanupOptions, clean_up_models
 from taxiops.workflows.deploy import DeployOptions, DeployResult, deploy
 from taxiops.workflows.endpoint_test import check_endpoint
+from taxiops.workflows.evidence.ledger import Ledger
 from taxiops.workflows.history import read_history
-from taxiops.workflows.ledger import Ledger
 from taxiops.workflows.roll_back import roll_back
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.rollouts import engine
+from taxiops.workflows.rollouts.rollout import connect_to
 from taxiops.workflows.shift_traffic import promote_traffic, show_traffic
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from taxiops.domain.attestations import STATEMENT
 from taxiops.errors import EvidenceError, NotFound, UsageError
-from taxiops.workflows.signing import private_key, public_key, read_bundle, write_bundle
+from taxiops.workflows.evidence.signing import private_key, public_key, read_bundle, write_bundle
 
 ROWS = [{"_type": STATEMENT, "subject": [], "predicateType": f"https://x/{n}"} for n in "ab"]
 # RFC 8032, 7.1, TEST 1; the signature is that of DSSE's own testvectors/vectors.json.

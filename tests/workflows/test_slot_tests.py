@@ -8,8 +8,8 @@ import pytest
 
 from taxiops.cloud.scoring import Answer, Blame
 from taxiops.errors import UsageError
-from taxiops.workflows.limits import Limits, parse_limits
-from taxiops.workflows.slot_tests import (
+from taxiops.workflows.rollouts.limits import Limits, parse_limits
+from taxiops.workflows.rollouts.slot_tests import (
     Probe,
     Target,
     check_accuracy,

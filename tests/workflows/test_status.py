@@ -21,7 +21,7 @@ from taxiops.cloud.lease import Holder, acquire
 from taxiops.cloud.store import open_store
 from taxiops.config import Settings
 from taxiops.workflows.deploy import DeployOptions, deploy
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.rollouts.rollout import connect_to
 from taxiops.workflows.status import EnvironmentStatus, StatusResult, in_one_line, read_status
 
 if TYPE_CHECKING:

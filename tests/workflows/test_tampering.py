@@ -19,8 +19,8 @@ from taxiops.domain.evidence import sealed
 from taxiops.errors import EvidenceError
 from taxiops.workflows.deploy import DeployOptions, deploy
 from taxiops.workflows.documents import read_document
-from taxiops.workflows.kept_evidence import evidence_name
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.evidence.kept_evidence import evidence_name
+from taxiops.workflows.rollouts.rollout import connect_to
 from taxiops.workflows.trace import TraceOptions, TraceResult, trace
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from taxiops.workflows import registry
 from taxiops.workflows.deploy import DeployOptions, deploy
 from taxiops.workflows.documents import read_document
 from taxiops.workflows.roll_back import roll_back
-from taxiops.workflows.rollout import connect_to
+from taxiops.workflows.rollouts.rollout import connect_to
 from taxiops.workflows.shift_traffic import promote_traffic
 from taxiops.workflows.trace import TraceOptions, trace
 

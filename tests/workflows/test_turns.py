@@ -22,15 +22,15 @@ from taxiops.cloud.store import open_store
 from taxiops.config import Settings
 from taxiops.emulator import server
 from taxiops.errors import Conflict, Restored, RestoreFailed, StepFailed, UsageError
-from taxiops.workflows.chained_ledger import ChainedLedger
 from taxiops.workflows.deploy import DeployOptions, deploy
 from taxiops.workflows.endpoint_test import check_endpoint, model_of_slot
+from taxiops.workflows.evidence.chained_ledger import ChainedLedger
+from taxiops.workflows.evidence.ledger import Ledger
 from taxiops.workflows.history import read_history
-from taxiops.workflows.ledger import Ledger
 from taxiops.workflows.roll_back import roll_back
-from taxiops.workflows.rollout import connect_to, fetched_model
+from taxiops.workflows.rollouts.rollout import connect_to, fetched_model
+from taxiops.workflows.rollouts.slot_tests import read_probe
 from taxiops.workflows.shift_traffic import promote_traffic
-from taxiops.workflows.slot_tests import read_probe
 
 if TYPE_CHECKING:
     from conftest import Promoted, World

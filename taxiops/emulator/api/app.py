@@ -20,10 +20,6 @@ from taxiops.emulator.api import (
     faults,
     identity,
     jobs,
-    mlflow_artifacts,
-    mlflow_logged,
-    mlflow_models,
-    mlflow_runs,
     operations,
     permissions,
     quota,
@@ -34,12 +30,16 @@ from taxiops.emulator.api import (
     workspaces,
 )
 from taxiops.emulator.api.blobs import serve_blobs
+from taxiops.emulator.api.mlflow import artifacts as mlflow_artifacts
+from taxiops.emulator.api.mlflow import logged as mlflow_logged
+from taxiops.emulator.api.mlflow import models as mlflow_models
+from taxiops.emulator.api.mlflow import runs as mlflow_runs
 from taxiops.emulator.api.shapes import check_shape
 from taxiops.emulator.api.wire import AzureError, Json, Request, Response, Route, bad_request
 from taxiops.emulator.context import Emulator
 from taxiops.emulator.identity import CONTROL_AUDIENCES, refused_token
-from taxiops.emulator.state.assets import Unresolved
-from taxiops.emulator.state.blobs import BadName
+from taxiops.emulator.state.assets.assets import Unresolved
+from taxiops.emulator.state.storage.blobs import BadName
 
 MOST_ARM_BYTES = 16 * 1024 * 1024
 MOST_BLOB_BYTES = 512 * 1024 * 1024

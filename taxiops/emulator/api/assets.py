@@ -9,9 +9,9 @@ from taxiops.emulator.api import versions
 from taxiops.emulator.api.wire import WORKSPACE, Handler, Request, Response, Routes
 from taxiops.emulator.api.workspaces import read_workspace
 from taxiops.emulator.context import Emulator
-from taxiops.emulator.state.assets import DEFAULT_DATASTORE
-from taxiops.emulator.state.blobs import ACCOUNT_LETTERS
-from taxiops.emulator.state.references import KINDS
+from taxiops.emulator.state.assets.assets import DEFAULT_DATASTORE
+from taxiops.emulator.state.assets.references import KINDS
+from taxiops.emulator.state.storage.blobs import ACCOUNT_LETTERS
 
 routes = Routes()
 

@@ -6,8 +6,8 @@ import uuid
 from taxiops.emulator.api.control import check_key
 from taxiops.emulator.api.wire import Request, Response, Routes
 from taxiops.emulator.context import Emulator
-from taxiops.emulator.state.blobs import Blob
-from taxiops.emulator.state.leases import (
+from taxiops.emulator.state.storage.blobs import Blob
+from taxiops.emulator.state.storage.leases import (
     FOREVER,
     LeaseError,
     acquired,

@@ -13,9 +13,9 @@ from taxiops.emulator.api.faults import DROPPED, struck
 from taxiops.emulator.api.wire import Request, Response
 from taxiops.emulator.context import Emulator
 from taxiops.emulator.identity import STORAGE_AUDIENCES, refused_token
-from taxiops.emulator.state.blobs import ACCOUNT_SUFFIXES, AppendRefused, BadName, Blob
 from taxiops.emulator.state.faults import REFUSALS, Fault
-from taxiops.emulator.state.leases import LeaseError
+from taxiops.emulator.state.storage.blobs import ACCOUNT_SUFFIXES, AppendRefused, BadName, Blob
+from taxiops.emulator.state.storage.leases import LeaseError
 
 VERSION = "2024-11-04"
 MOST_XML_BYTES = 4 * 1024 * 1024

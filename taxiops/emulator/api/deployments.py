@@ -14,10 +14,10 @@ from taxiops.emulator.api.wire import (
 )
 from taxiops.emulator.api.workspaces import read_workspace
 from taxiops.emulator.context import Emulator
-from taxiops.emulator.state.assets import Unresolved
-from taxiops.emulator.state.deployment_rules import BadDeployment, checked_deployment
-from taxiops.emulator.state.endpoint_documents import Busy, InUse, Missing, TooMany
-from taxiops.emulator.state.traffic import NAME, NAME_RULE
+from taxiops.emulator.state.assets.assets import Unresolved
+from taxiops.emulator.state.endpoints.deployment_rules import BadDeployment, checked_deployment
+from taxiops.emulator.state.endpoints.documents import Busy, InUse, Missing, TooMany
+from taxiops.emulator.state.endpoints.traffic import NAME, NAME_RULE
 
 routes = Routes()
 DEPLOYMENT = ENDPOINT + "/deployments/{deployment}"

@@ -15,9 +15,9 @@ from taxiops.emulator.api.wire import (
 from taxiops.emulator.api.workspaces import read_workspace
 from taxiops.emulator.context import Emulator
 from taxiops.emulator.identity import TOKEN_VALID_S, issue_token, now_s
-from taxiops.emulator.state.endpoint_documents import Busy
-from taxiops.emulator.state.routing import token_audience
-from taxiops.emulator.state.traffic import NAME, NAME_RULE, BadTraffic
+from taxiops.emulator.state.endpoints.documents import Busy
+from taxiops.emulator.state.endpoints.routing import token_audience
+from taxiops.emulator.state.endpoints.traffic import NAME, NAME_RULE, BadTraffic
 
 routes = Routes()
 ENDPOINT = WORKSPACE + "/onlineEndpoints/{endpoint}"

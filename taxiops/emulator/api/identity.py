@@ -5,7 +5,7 @@ from urllib.parse import parse_qs
 from taxiops.emulator.api.wire import Request, Response, Routes
 from taxiops.emulator.context import Emulator
 from taxiops.emulator.identity import TOKEN_VALID_S, issue_token, now_s, same
-from taxiops.emulator.state.job_environment import IDENTITY_PATH
+from taxiops.emulator.state.jobs.surroundings import IDENTITY_PATH
 
 routes = Routes()
 NOT_STORED = {"cache-control": "no-store"}

@@ -17,10 +17,10 @@ from taxiops.emulator.api.wire import (
 )
 from taxiops.emulator.api.workspaces import read_workspace
 from taxiops.emulator.context import Emulator
-from taxiops.emulator.state.graph import PARENT_INPUT
-from taxiops.emulator.state.job_bindings import KINDS as STEP_KINDS
-from taxiops.emulator.state.job_bindings import not_emulated
-from taxiops.emulator.state.values import with_modes
+from taxiops.emulator.state.jobs.bindings import KINDS as STEP_KINDS
+from taxiops.emulator.state.jobs.bindings import not_emulated
+from taxiops.emulator.state.jobs.graph import PARENT_INPUT
+from taxiops.emulator.state.jobs.values import with_modes
 
 routes = Routes()
 NAME = re.compile(r"[a-zA-Z0-9][\w-]{0,254}", re.ASCII)

@@ -3,7 +3,7 @@
 from taxiops.emulator.api.control import check_key
 from taxiops.emulator.api.wire import Json, Request, Response, Routes, bad_request
 from taxiops.emulator.context import Emulator
-from taxiops.emulator.state.quota import FAMILIES, SIZES
+from taxiops.emulator.state.endpoints.quota import FAMILIES, SIZES
 
 routes = Routes()
 LOCATION = (

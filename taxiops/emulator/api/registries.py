@@ -20,10 +20,10 @@ from taxiops.emulator.api.wire import (
     not_found,
 )
 from taxiops.emulator.context import Emulator
-from taxiops.emulator.state import curated
-from taxiops.emulator.state.asset_rules import misnamed
-from taxiops.emulator.state.assets import AlreadyExists, Key, Unresolved
-from taxiops.emulator.state.references import URI_KEY
+from taxiops.emulator.state.assets import curated
+from taxiops.emulator.state.assets.asset_rules import misnamed
+from taxiops.emulator.state.assets.assets import AlreadyExists, Key, Unresolved
+from taxiops.emulator.state.assets.references import URI_KEY
 
 routes = Routes()
 ARM_REGISTRY = REGISTRY.removeprefix("/mferp/managementfrontend")

@@ -8,8 +8,8 @@ from taxiops.emulator.api.control import seed_registry
 from taxiops.emulator.api.registries import ARM_REGISTRY, arm_rest
 from taxiops.emulator.api.wire import Json, Request, Response, Routes, bad_request, conflict
 from taxiops.emulator.context import Emulator
-from taxiops.emulator.state import curated
-from taxiops.emulator.state.references import KINDS
+from taxiops.emulator.state.assets import curated
+from taxiops.emulator.state.assets.references import KINDS
 
 routes = Routes()
 REGISTRIES = ARM_REGISTRY.rpartition("/")[0]

@@ -2,8 +2,8 @@
 
 from taxiops.emulator.api.wire import WORKSPACE, Json, Request, Response, Routes, not_found
 from taxiops.emulator.context import Emulator
-from taxiops.emulator.state.asset_rules import misnamed
-from taxiops.emulator.state.assets import Unresolved
+from taxiops.emulator.state.assets.asset_rules import misnamed
+from taxiops.emulator.state.assets.assets import Unresolved
 
 routes = Routes()
 COMPONENT = "microsoft.machinelearningservices/workspaces/components/versions"

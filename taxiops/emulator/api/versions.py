@@ -16,16 +16,16 @@ from taxiops.emulator.api.wire import (
     not_found,
 )
 from taxiops.emulator.context import Emulator
-from taxiops.emulator.state import curated
-from taxiops.emulator.state.asset_rules import (
+from taxiops.emulator.state.assets import curated
+from taxiops.emulator.state.assets.asset_rules import (
     changed_content,
     malformed,
     misnamed,
     version_of_spec,
     whole_spec,
 )
-from taxiops.emulator.state.assets import AlreadyExists, Key, Unresolved
-from taxiops.emulator.state.references import KINDS, URI_KEY
+from taxiops.emulator.state.assets.assets import AlreadyExists, Key, Unresolved
+from taxiops.emulator.state.assets.references import KINDS, URI_KEY
 
 PAGE = 100
 SHARED = {"description": str, "tags": TEXTS, "properties": TEXTS, "isArchived": bool}

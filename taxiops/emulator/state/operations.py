@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from taxiops.emulator.state.store import Store
+from taxiops.emulator.state.storage.store import Store
 
 KIND = "operation"
 SCOPE = ""

@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from taxiops.emulator.state.blobs import SAS_VALID_S, Blobs
-from taxiops.emulator.state.store import Store
+from taxiops.emulator.state.storage.blobs import SAS_VALID_S, Blobs
+from taxiops.emulator.state.storage.store import Store
 
 REGISTRY = "/registrymanagement/v1.0/registries/mlrtest/discovery"
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from taxiops.emulator.state import asset_rules, curated
-from taxiops.emulator.state.assets import Assets, Key, Unresolved
-from taxiops.emulator.state.blobs import BadName, Blobs
-from taxiops.emulator.state.store import AlreadyExists, Store
+from taxiops.emulator.state.assets import asset_rules, curated
+from taxiops.emulator.state.assets.assets import Assets, Key, Unresolved
+from taxiops.emulator.state.storage.blobs import BadName, Blobs
+from taxiops.emulator.state.storage.store import AlreadyExists, Store
 
 SUBSCRIPTION, GUID = "00000000-0000-0000-0000-000000000000", "0f0f0f0f-0000-4000-8000-000000000000"
 ID = (

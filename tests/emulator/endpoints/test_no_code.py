@@ -11,7 +11,7 @@ from azure.ai.ml.constants import AssetTypes
 from azure.ai.ml.entities import Environment, Model
 from azure.core.exceptions import HttpResponseError
 
-from taxiops.emulator.state.mlflow_scoring import plain, table
+from taxiops.emulator.state.endpoints.mlflow_scoring import plain, table
 
 if TYPE_CHECKING:
     from conftest import Bench

@@ -2,7 +2,7 @@
 
 import pytest
 
-from taxiops.emulator.scoring_http import (
+from taxiops.emulator.scoring.http import (
     MOST_BODY_BYTES,
     BadRequest,
     Incoming,

@@ -9,14 +9,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from taxiops.emulator.state.execution import step_environment
-from taxiops.emulator.state.scoring_process import (
+from taxiops.emulator.state.endpoints.scoring_process import (
     ForkedServer,
     Template,
     can_fork,
     is_as_started,
     unpackers,
 )
+from taxiops.emulator.state.jobs.execution import step_environment
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks servers")
 

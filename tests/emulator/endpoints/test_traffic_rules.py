@@ -4,13 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from taxiops.emulator.state.deployment_rules import BadDeployment, checked_deployment
 from taxiops.emulator.state.durations import duration_s
-from taxiops.emulator.state.endpoint_documents import EndpointDocuments, TooMany
-from taxiops.emulator.state.fleet import restart_delay_s
+from taxiops.emulator.state.endpoints.deployment_rules import BadDeployment, checked_deployment
+from taxiops.emulator.state.endpoints.documents import EndpointDocuments, TooMany
+from taxiops.emulator.state.endpoints.fleet import restart_delay_s
+from taxiops.emulator.state.endpoints.traffic import (
+    NAME,
+    BadTraffic,
+    checked_mirror,
+    checked_traffic,
+)
 from taxiops.emulator.state.operations import Operations
-from taxiops.emulator.state.store import Store
-from taxiops.emulator.state.traffic import NAME, BadTraffic, checked_mirror, checked_traffic
+from taxiops.emulator.state.storage.store import Store
 
 NAMES = ("blue", "green")
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from taxiops.emulator.state.assets import Assets
-from taxiops.emulator.state.blobs import Blobs
-from taxiops.emulator.state.environments import Environments
-from taxiops.emulator.state.job_environment import Surroundings
-from taxiops.emulator.state.jobs import Jobs
-from taxiops.emulator.state.store import Store
-from taxiops.emulator.state.tracking import Tracking
+from taxiops.emulator.state.assets.assets import Assets
+from taxiops.emulator.state.jobs.environments import Environments
+from taxiops.emulator.state.jobs.jobs import Jobs
+from taxiops.emulator.state.jobs.surroundings import Surroundings
+from taxiops.emulator.state.storage.blobs import Blobs
+from taxiops.emulator.state.storage.store import Store
+from taxiops.emulator.state.tracking.runs import Tracking
 
 from .parts import SCOPE, Parts
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taxiops.emulator.state.assets import Assets, Key
-from taxiops.emulator.state.blobs import Blobs
-from taxiops.emulator.state.jobs import Jobs
+from taxiops.emulator.state.assets.assets import Assets, Key
+from taxiops.emulator.state.jobs.jobs import Jobs
+from taxiops.emulator.state.storage.blobs import Blobs
 
 SCOPE = "/subscriptions/s/resourcegroups/g/providers/microsoft.machinelearningservices/workspaces/w"
 

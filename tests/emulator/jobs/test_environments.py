@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from taxiops.emulator.state.assets import Key
-from taxiops.emulator.state.cancellation import Cancellation
-from taxiops.emulator.state.environment_specs import BadEnvironment, specification_of
-from taxiops.emulator.state.environments import Environments, own_interpreter, search_path
-from taxiops.emulator.state.execution import StepFailed, StepRun, run_step
+from taxiops.emulator.state.assets.assets import Key
+from taxiops.emulator.state.jobs.cancellation import Cancellation
+from taxiops.emulator.state.jobs.environment_specs import BadEnvironment, specification_of
+from taxiops.emulator.state.jobs.environments import Environments, own_interpreter, search_path
+from taxiops.emulator.state.jobs.execution import StepFailed, StepRun, run_step
 
 from .parts import SCOPE, Parts
 

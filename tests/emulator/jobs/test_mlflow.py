@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from taxiops.emulator.state.run_search import BadFilter, clauses_of, ordered
+from taxiops.emulator.state.tracking.run_search import BadFilter, clauses_of, ordered
 
 from .conftest import await_end
 

@@ -1,6 +1,6 @@
 """How data comes to a job when nobody says it: as Azure's documents show it."""
 
-from taxiops.emulator.state.values import with_modes
+from taxiops.emulator.state.jobs.values import with_modes
 
 
 def test_files_folders_and_models_get_the_usual_modes_and_the_rest_is_left_alone() -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from taxiops.emulator.state import graph
-from taxiops.emulator.state.cancellation import Cancellation
-from taxiops.emulator.state.execution import StepRun, run_step
-from taxiops.emulator.state.job_commands import PARALLEL_STEPS
-from taxiops.emulator.state.job_environment import JobSecrets, ensure_bundle
-from taxiops.emulator.state.jobs import Jobs
+from taxiops.emulator.state.jobs import graph
+from taxiops.emulator.state.jobs.cancellation import Cancellation
+from taxiops.emulator.state.jobs.commands import PARALLEL_STEPS
+from taxiops.emulator.state.jobs.execution import StepRun, run_step
+from taxiops.emulator.state.jobs.jobs import Jobs
+from taxiops.emulator.state.jobs.surroundings import JobSecrets, ensure_bundle
 
 from .parts import SCOPE, Parts, await_status, submit
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from taxiops.emulator.state.graph import BadGraph
-from taxiops.emulator.state.sweeps import best_of, sweep_of
+from taxiops.emulator.state.jobs.graph import BadGraph
+from taxiops.emulator.state.jobs.sweeps import best_of, sweep_of
 
 from .conftest import await_end
 from .parts import SCOPE, Parts, await_status

@@ -1,0 +1,1 @@
+"""MLflow's REST API: runs, artifacts, logged models and the registry."""

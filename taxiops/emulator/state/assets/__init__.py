@@ -1,0 +1,1 @@
+"""Versioned assets and every way to name one; knows no HTTP."""

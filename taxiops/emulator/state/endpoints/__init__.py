@@ -1,0 +1,1 @@
+"""Online endpoints: deployments, their scoring servers, traffic and quota; knows no HTTP."""

@@ -1,0 +1,1 @@
+"""Jobs: what their documents mean, what runs of them, and what is left; knows no HTTP."""

@@ -1,0 +1,1 @@
+"""What survives the emulator: documents, blobs and who may write them; knows no resource."""

@@ -1,0 +1,1 @@
+"""What MLflow is told: runs, what they log, and how they are searched."""

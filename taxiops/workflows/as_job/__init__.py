@@ -1,0 +1,1 @@
+"""Releases that run as Azure ML jobs: submitted here, their steps run there."""

@@ -1,0 +1,1 @@
+"""The chain from commit to traffic: where its links lie, the ledger, signatures."""
