@@ -12,13 +12,14 @@ from pytest_mock import MockerFixture
 from taxiops.cloud.views import SlotView
 from taxiops.domain.outcome_files import CleanedVersion, CleanupReport, GateVerdict
 from taxiops.errors import ExitCode
+from taxiops.workflows.checks.finding import Finding
 from taxiops.workflows.clean_up_deployment import DeploymentCleanupResult
 from taxiops.workflows.clean_up_models import CleanupResult
 from taxiops.workflows.compare import CompareResult
 from taxiops.workflows.decide_gate import GateResult
 from taxiops.workflows.demo import DemoResult
 from taxiops.workflows.deploy import DeployResult
-from taxiops.workflows.diagnose import Diagnosis, Finding
+from taxiops.workflows.diagnose import Diagnosis
 from taxiops.workflows.emulator import EmulatorResult
 from taxiops.workflows.endpoint_test import EndpointTestResult
 from taxiops.workflows.promote import PromoteResult

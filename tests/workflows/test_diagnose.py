@@ -20,20 +20,9 @@ from taxiops.emulator import server
 from taxiops.errors import NotAuthorised, UsageError
 from taxiops.workflows import emulator
 from taxiops.workflows.checks.cloud import check_emulator, clock_finding, permission_finding
+from taxiops.workflows.checks.finding import ERROR, OK, UNKNOWN, WARNING, Check, Subject, fine
 from taxiops.workflows.checks.here import LOCAL_CHECKS, check_github, check_names, workflow_names
-from taxiops.workflows.diagnose import (
-    ERROR,
-    OK,
-    UNKNOWN,
-    WARNING,
-    Check,
-    Diagnosis,
-    Subject,
-    diagnose,
-    examined,
-    fine,
-    misconfigured,
-)
+from taxiops.workflows.diagnose import Diagnosis, diagnose, examined, misconfigured
 from taxiops.workflows.rollouts.rollout import connect_to
 
 from .test_status import SOMEBODY

@@ -11,7 +11,16 @@ from taxiops.cloud.store import open_store
 from taxiops.config import DEV
 from taxiops.domain import permissions
 from taxiops.errors import ExitCode, NotFound, TaxiopsError
-from taxiops.workflows.diagnose import ERROR, UNKNOWN, WARNING, Check, Finding, Subject, fine, found
+from taxiops.workflows.checks.finding import (
+    ERROR,
+    UNKNOWN,
+    WARNING,
+    Check,
+    Finding,
+    Subject,
+    fine,
+    found,
+)
 from taxiops.workflows.rollouts.limits import parse_limits
 from taxiops.workflows.rollouts.quota import cores_of_slot
 

@@ -13,7 +13,7 @@ from taxiops.cloud.client import require
 from taxiops.config import DEV, KEYS, PROD
 from taxiops.domain.policy import parse_policy
 from taxiops.errors import ExitCode, TaxiopsError
-from taxiops.workflows.diagnose import ERROR, WARNING, Check, Finding, Subject, fine, found
+from taxiops.workflows.checks.finding import ERROR, WARNING, Check, Finding, Subject, fine, found
 from taxiops.workflows.release import PIPELINE
 from taxiops.workflows.rollouts.limits import parse_limits
 from taxiops.workflows.source_code import UNKNOWN as NO_COMMIT
