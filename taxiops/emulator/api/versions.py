@@ -21,10 +21,9 @@ from taxiops.emulator.state.assets.asset_rules import (
     changed_content,
     malformed,
     misnamed,
-    version_of_spec,
-    whole_spec,
 )
 from taxiops.emulator.state.assets.assets import AlreadyExists, Key, Unresolved
+from taxiops.emulator.state.assets.component_rules import version_of_spec, whole_spec
 from taxiops.emulator.state.assets.references import KINDS, URI_KEY
 
 PAGE = 100
@@ -254,7 +253,9 @@ def upsert(emulator: Emulator, key: Key, properties: Json) -> tuple[Json, bool]:
 
     An anonymous version is named by its content: it stays as it is.
     """
-    properties = whole_spec(key.kind, properties)
+    spec = properties.get("componentSpec")
+    if key.kind == "component" and isinstance(spec, dict):
+        properties = {**properties, "componentSpec": whole_spec(spec)}
     key = own_key(emulator, key, properties)
     present = emulator.assets.get(key.kind, key.scope, key.name, key.version)
     if present is None:
@@ -286,7 +287,7 @@ def own_key(emulator: Emulator, key: Key, properties: Json) -> Key:
     present = emulator.assets.get(key.kind, key.scope, key.name, key.version)
     if present is None or present["properties"]["componentSpec"] == properties.get("componentSpec"):
         return key
-    return replace(key, version=version_of_spec(properties))
+    return replace(key, version=version_of_spec(properties.get("componentSpec")))
 
 
 def merged_types(present: Json, properties: Json) -> Json:

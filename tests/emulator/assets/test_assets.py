@@ -1,5 +1,6 @@
 """Models, data, environments and components of a workspace, as the SDK makes and reads them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,35 @@ def test_nameless_components_that_differ_have_versions_of_their_own(wire: Any) -
         "x": False,
         "y": True,
     }
+
+
+def test_a_component_comes_back_as_azure_tells_it(wire: Any) -> None:
+    """Whole numbers as texts, a curated environment by its registry's name, defaults filled in."""
+    curated = f"azureml:{wire.home}/environments/AzureML-{{}}/versions/7"
+
+    def told(name: str, spec: dict[str, Any]) -> Any:
+        body = {"properties": {"componentSpec": {"name": name, **spec}}}
+        answer = wire.call("PUT", f"components/{name}/versions/1", body)
+        assert answer.status_code == 201
+        assert wire.call("PUT", f"components/{name}/versions/1", body).status_code == 200
+        return answer.json()["properties"]["componentSpec"]
+
+    nodes = {"type": "pytorch", "process_count_per_instance": 4}
+    environment = curated.format("sklearn-1.0-ubuntu20.04-py38-cpu")
+    command = told("wide", {"type": "command", "distribution": nodes, "environment": environment})
+    registry = "azureml://registries/azureml/environments"
+    assert command["distribution"] == {"type": "pytorch", "process_count_per_instance": "4"}
+    assert (
+        command["environment"] == f"{registry}/AzureML-sklearn-1.0-ubuntu20.04-py38-cpu/versions/7"
+    )
+    assert command["resources"] == {"instance_count": 1}
+    task = {"environment": curated.format("sklearn-1.5"), "entry_script": "a.py"}
+    parallel = told("split", {"type": "parallel", "resources": {"instance_count": 2}, "task": task})
+    assert parallel["task"] == {**task, "environment": f"{registry}/sklearn-1.5/versions/7"}
+    assert "resources" not in parallel
+    assert told("chain", {"type": "pipeline", "jobs": {}})["is_deterministic"] is False
+    proposed = wire.call("GET", "components/wide").json()["properties"]["nextVersion"]
+    assert re.fullmatch(r"\d{4}(-\d\d){5}-\d{7}", proposed)
 
 
 def test_a_folder_of_data_has_a_long_address_that_ends_in_a_slash(

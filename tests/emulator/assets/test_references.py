@@ -183,6 +183,7 @@ def test_curated_environments_are_there_under_both_names_and_others_are_not(stat
         "azureml:AzureML-sklearn-1.5@latest",
         "azureml:AzureML-sklearn-0.24-ubuntu18.04-py37-cpu:1",
         f"{ID}/environments/azureml-minimal/versions/1",
+        f"{registry}/AzureML-sklearn-1.0-ubuntu20.04-py38-cpu/versions/33",
     ):
         document = state.assets.document(reference, SCOPE, "environment")
         assert document["properties"]["image"].startswith("mcr.microsoft.com/azureml/curated/")

@@ -4,9 +4,7 @@ learn.microsoft.com/azure/machine-learning/reference-yaml-model, -data, -environ
 -component-command: a version's content is fixed, its description, tags and properties are not.
 """
 
-import json
 import re
-import uuid
 from typing import Any
 
 from taxiops.emulator.state.assets.references import URI_KEY
@@ -75,31 +73,6 @@ def filled(kind: str, properties: Json) -> Json:
     if kind == "model":
         usual["flavors"] = {}
     return {**usual, **kept}
-
-
-def whole_spec(kind: str, properties: Json) -> Json:
-    """With what Azure adds to a component: which inputs may be left out, and one instance."""
-    spec = properties.get("componentSpec")
-    if kind != "component" or not isinstance(spec, dict):
-        return properties
-    whole = dict(spec)
-    if isinstance(spec.get("inputs"), dict):
-        whole["inputs"] = {
-            key: {"optional": False, **each} if isinstance(each, dict) else each
-            for key, each in spec["inputs"].items()
-        }
-    if spec.get("type") == "command":
-        whole.setdefault("resources", {"instance_count": 1})
-    return {**properties, "componentSpec": whole}
-
-
-def version_of_spec(properties: Json) -> str:
-    """What a nameless component is called when another one has the version that was asked for.
-
-    The client takes a component's name into account on Azure only, where the service does it.
-    """
-    text = json.dumps(properties.get("componentSpec"), sort_keys=True)
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, text))
 
 
 def folder_uri(kind: str, properties: Json, uri: str) -> str:

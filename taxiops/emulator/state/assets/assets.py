@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from taxiops.emulator.state.assets import curated
 from taxiops.emulator.state.assets.asset_rules import filled, folder_uri, merged
+from taxiops.emulator.state.assets.component_rules import next_version
 from taxiops.emulator.state.assets.references import (
     ARM_ASSET,
     DATASTORE_PATH,
@@ -68,7 +69,7 @@ class Assets:
         """The name in Microsoft's registry of an environment that a scope shows; or nothing."""
         if "/registries/" not in scope:
             return curated.name_in_workspace(name)
-        return name if scope == curated.SCOPE else ""
+        return curated.name_in_registry(name) if scope == curated.SCOPE else ""
 
     def versions(self, kind: str, scope: str, name: str) -> list[Json]:
         """Oldest first."""
@@ -182,6 +183,8 @@ class Assets:
         counted = (document or {}).get("highest", 0)
         properties = dict((document or {}).get("properties", {}))
         properties |= {"latestVersion": latest, "nextVersion": str(counted + 1)}
+        if kind == "component" and latest:
+            properties["nextVersion"] = next_version(datetime.now(UTC))
         properties.setdefault("isArchived", False)
         return {"name": name, "properties": properties}
 

@@ -27,6 +27,7 @@ STORED: Json = {
     "location": "eastus",
 }
 WORKSPACE_PREFIX = "azureml-"
+SYSTEM = "-ubuntu"
 MOST_VERSION = 999
 SINCE = "2022-01-01T00:00:00+00:00"
 STAMPS = {"createdAt": SINCE, "createdBy": "Microsoft", "createdByType": "User"}
@@ -134,6 +135,19 @@ def name_in_workspace(name: str) -> str:
     if not name.lower().startswith(WORKSPACE_PREFIX):
         return ""
     return name[len(WORKSPACE_PREFIX) :]
+
+
+def name_in_registry(name: str) -> str:
+    """The name we know it by: those with the image's system in them have the prefix there too."""
+    return name_in_workspace(name) if SYSTEM in name else name
+
+
+def registry_name(shown: str) -> str:
+    """What the registry calls an environment that a workspace shows; empty when it is unknown."""
+    found = BY_NAME.get(name_in_workspace(shown).lower())
+    if found is None:
+        return ""
+    return f"AzureML-{found[0]}" if SYSTEM in found[0] else found[0]
 
 
 def requirements(name: str) -> tuple[str, tuple[str, ...]] | None:

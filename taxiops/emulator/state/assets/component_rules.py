@@ -1,0 +1,70 @@
+"""What Azure makes of a component that it is given; pure.
+
+Seen in Microsoft's own tests of azure-ai-ml: tests/component/e2etests/test_component.py ("service
+returns component with stringified integer values") and the specifications that they keep of
+components as the service gave them (tests/test_configs/components/downloaded).
+"""
+
+import uuid
+from datetime import datetime
+from json import dumps
+from typing import Any
+
+from taxiops.emulator.state.assets import curated
+from taxiops.emulator.state.assets.references import ARM_ASSET, plain
+
+Json = dict[str, Any]
+
+
+def whole_spec(spec: Json) -> Json:
+    """With what Azure adds to a component's specification, and without what it leaves out."""
+    whole = dict(spec)
+    if isinstance(spec.get("inputs"), dict):
+        whole["inputs"] = {
+            key: {"optional": False, **each} if isinstance(each, dict) else each
+            for key, each in spec["inputs"].items()
+        }
+    kind = spec.get("type")
+    if kind == "command":
+        whole.setdefault("resources", {"instance_count": 1})
+    if kind == "parallel":
+        whole.pop("resources", None)
+    if kind == "pipeline":
+        whole.setdefault("is_deterministic", False)
+    if isinstance(spec.get("distribution"), dict):
+        whole["distribution"] = {k: text_of(v) for k, v in spec["distribution"].items()}
+    whole |= with_registry(spec)
+    if isinstance(spec.get("task"), dict):
+        whole["task"] = {**spec["task"], **with_registry(spec["task"])}
+    return whole
+
+
+def text_of(value: object) -> object:
+    """Whole numbers come back as texts."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def with_registry(holder: Json) -> Json:
+    """The environment, when it is a curated one, by its name in Microsoft's registry."""
+    reference = holder.get("environment")
+    match = ARM_ASSET.fullmatch(plain(reference)) if isinstance(reference, str) else None
+    if match is None or match["kind"].lower() != "environments":
+        return {}
+    name = curated.registry_name(match["name"])
+    if not name or match["by"].lower() != "versions":
+        return {}
+    home = f"azureml://registries/{curated.REGISTRY}/environments"
+    return {"environment": f"{home}/{name}/versions/{match['version']}"}
+
+
+def version_of_spec(spec: object) -> str:
+    """What a nameless component is called when another one has the version that was asked for.
+
+    The client takes a component's name into account on Azure only, where the service does it.
+    """
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, dumps(spec, sort_keys=True)))
+
+
+def next_version(at: datetime) -> str:
+    """The version that Azure proposes at a time (UTC) for a component which has one already."""
+    return f"{at:%Y-%m-%d-%H-%M-%S}-{at.microsecond * 10:07d}"
