@@ -90,8 +90,12 @@ def test_nothing_is_left_to_do_in_a_module(path: Path) -> None:
 
 
 def test_only_the_command_line_prints_or_exits() -> None:
-    """Programs of their own, run as `python -m`, are command lines too."""
-    own_programs = {"taxiops/emulator/__main__.py", "taxiops/emulator/state/guard.py"}
+    """Programs of their own, run by `python`, are command lines too."""
+    own_programs = {
+        "taxiops/emulator/__main__.py",
+        "taxiops/emulator/state/guard.py",
+        "taxiops/emulator/state/jobs/parallel_program.py",
+    }
     for path in MODULES:
         name = path.relative_to(ROOT).as_posix()
         if name.startswith(("taxiops/cli/", "taxiops/steps/")) or name in own_programs:

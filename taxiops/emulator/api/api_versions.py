@@ -46,7 +46,8 @@ logger = logging.getLogger(__name__)
 
 def warning(route: Route, request: Request) -> str:
     """What to say of the version that a request of the control plane names; empty: nothing."""
-    if PROVIDER not in route.template or "/v1.0" in route.template:
+    is_other_plane = "/v1.0" in route.template or route.template.startswith("/mlflow/")
+    if PROVIDER not in route.template or is_other_plane:
         return ""
     version = request.query.get("api-version", "")
     if version in KNOWN or version.startswith("1."):

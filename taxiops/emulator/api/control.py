@@ -67,6 +67,8 @@ def seed_workspace(emulator: Emulator, document: dict[str, Any]) -> None:
             for name, container in (
                 ("workspaceblobstore", f"azureml-blobstore-{guid}"),
                 ("workspaceartifactstore", f"azureml-{guid}"),
+                ("workspacefilestore", f"azureml-filestore-{guid}"),
+                ("workspaceworkingdirectory", f"code-{guid}"),
             ):
                 emulator.blobs.create_container(container)
                 is_default = name == "workspaceblobstore"

@@ -1,4 +1,4 @@
-"""Datastores of a workspace: its own two, and those that clients attach."""
+"""Datastores of a workspace: its own ones, and those that clients attach."""
 
 import re
 from typing import Any

@@ -88,7 +88,13 @@ def test_storage_elsewhere_is_remembered_and_never_reached(workspace: Any) -> No
     path = "azureml://datastores/elsewhere/paths/a.csv"
     assert workspace.data.create_or_update(Data(name="far", path=path, type="uri_file")).path
     names = {each.name for each in workspace.datastores.list()}
-    assert names == {"workspaceblobstore", "workspaceartifactstore", "elsewhere"}
+    assert names == {
+        "workspaceblobstore",
+        "workspaceartifactstore",
+        "workspacefilestore",
+        "workspaceworkingdirectory",
+        "elsewhere",
+    }
     workspace.datastores.delete("elsewhere")
     with pytest.raises(ResourceNotFoundError):
         workspace.datastores.get("elsewhere")

@@ -167,7 +167,7 @@ def test_a_job_that_ran_when_the_emulator_was_killed_is_failed_and_its_processes
         ("shape", {"jobType": "Pipeline", "jobs": {"a": "b"}}, "properties.jobs.a must be"),
         ("shape", {"jobType": "Command", "inputs": {"a": 1}}, "properties.inputs.a must be"),
         ("shape", {"jobType": "Pipeline", "settings": "x"}, "properties.settings must be"),
-        ("shape", {"jobType": "Pipeline", "jobs": {"a": {"type": "parallel"}}}, "'parallel'"),
+        ("shape", {"jobType": "Pipeline", "jobs": {"a": {"type": "if_else"}}}, "'if_else'"),
     ],
 )
 def test_what_no_job_can_be_is_refused(

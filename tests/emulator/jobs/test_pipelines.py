@@ -200,17 +200,19 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 
 def test_inputs_on_the_web_are_fetched_or_told_apart(parts: Parts, web: str) -> None:
-    def given(path: str) -> Json:
+    def given(path: str, kind: str = "uri_file") -> Json:
         return {
             "jobType": "Command",
             "command": "cat ${{inputs.data}}; basename ${{inputs.data}}",
-            "inputs": {"data": {"jobInputType": "uri_file", "uri": f"{web}/{path}"}},
+            "inputs": {"data": {"jobInputType": kind, "uri": f"{web}/{path}"}},
         }
 
-    parts.jobs.create(SCOPE, "fetches", given("data.csv"))
-    await_status(parts.jobs, "fetches", "Completed")
-    log = parts.jobs.logs(SCOPE, "fetches")["user_logs/std_log.txt"].read_text()
-    assert log == "a,b\ndata.csv\n"
+    # An input whose type nobody said is a folder to the SDK, also when its address is a file's.
+    for name, kind in (("fetches", "uri_file"), ("unsaid", "uri_folder")):
+        parts.jobs.create(SCOPE, name, given("data.csv", kind))
+        await_status(parts.jobs, name, "Completed")
+        log = parts.jobs.logs(SCOPE, name)["user_logs/std_log.txt"].read_text()
+        assert log == "a,b\ndata.csv\n"
     parts.jobs.create(SCOPE, "misses", given("absent.csv"))
     error = await_status(parts.jobs, "misses", "Failed")["error"]
     assert error.startswith(f"{web}/absent.csv could not be fetched")

@@ -11,6 +11,7 @@ from taxiops.emulator.state.assets.assets import Assets, Unresolved
 from taxiops.emulator.state.jobs import graph
 from taxiops.emulator.state.jobs.downloads import fetch, is_public
 from taxiops.emulator.state.jobs.execution import StepFailed
+from taxiops.emulator.state.jobs.parallel import as_command
 from taxiops.emulator.state.jobs.values import FILE, Value, is_true, kind_of
 
 Json = dict[str, Any]
@@ -19,7 +20,7 @@ StepValues = Mapping[tuple[str, str], Value]
 
 
 # The kinds of steps that there are; a node without a type is a command's.
-KINDS = frozenset({"command", "pipeline", "sweep"})
+KINDS = frozenset({"command", "pipeline", "sweep", "parallel"})
 
 
 def not_emulated(step: str, kind: str) -> str:
@@ -35,15 +36,18 @@ class Bindings:
     def __init__(self, assets: Assets, downloads: Path) -> None:
         self._assets, self._downloads = assets, downloads
 
-    def steps(self, scope: str, nodes: Mapping[str, Json]) -> list[graph.Step]:
-        """A pipeline's nodes with their components, in order. Raises StepFailed, BadGraph and
-        Unresolved.
+    def steps(self, scope: str, nodes: Mapping[str, Json], parent: Values) -> list[graph.Step]:
+        """A pipeline's nodes with their components, in order.
+
+        parent: the pipeline's inputs, which settings of nodes may name. Raises StepFailed, BadGraph
+        and Unresolved.
         """
+        nodes = {key: with_settings(node, parent) for key, node in nodes.items()}
         steps = graph.steps_of(nodes, {key: self.spec(scope, node) for key, node in nodes.items()})
         for step in steps:
             if step.kind not in KINDS:
                 raise StepFailed(not_emulated(step.name, step.kind))
-        return steps
+        return [as_command(step) if step.kind == "parallel" else step for step in steps]
 
     def spec(self, scope: str, node: Json) -> Json:
         """The specification of a node's component. Raises StepFailed and Unresolved."""
@@ -133,6 +137,7 @@ class Bindings:
 
 
 UNBOUND = object()
+BOUND = frozenset({"inputs", "outputs", "environment_variables", "computeId"})
 # What a sweep gives its trials needs no value before.
 OPEN_INPUT = {"optional": True}
 
@@ -154,6 +159,23 @@ def fill(text: str, parent: Values, outputs: StepValues) -> str:
     return graph.JOB_OUTPUT.sub(
         text_in(lambda match: outputs.get((match[1], match[3])), text), text
     )
+
+
+def with_settings(node: Json, parent: Values) -> Json:
+    """A node with the values of the pipeline's inputs in its limits, resources and the like.
+
+    What it is bound to stays: that may be data.
+    """
+    return {key: each if key in BOUND else settled(each, parent) for key, each in node.items()}
+
+
+def settled(given: object, parent: Values) -> object:
+    """Texts in it that name inputs of the pipeline filled in; other texts stay."""
+    if isinstance(given, Mapping):
+        return {key: settled(each, parent) for key, each in given.items()}
+    if isinstance(given, list):
+        return [settled(each, parent) for each in given]
+    return fill(given, parent, {}) if isinstance(given, str) and "parent.inputs" in given else given
 
 
 def look_up(outputs: StepValues, key: tuple[str, str], text: str) -> Value:

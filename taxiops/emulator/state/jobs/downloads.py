@@ -24,8 +24,18 @@ def fetch(uri: str, folder: Path, *, is_folder: bool) -> Path:
     """The file or folder behind a public address, below `folder`. Raises NotFetched."""
     url = https_of(uri)
     folder.mkdir(parents=True, exist_ok=True)
-    if is_folder:
+    if not is_folder:
+        return fetch_named(url, folder)
+    try:
         return fetch_folder(url, folder)
+    except NotFetched:
+        # A folder is what an input is when nobody says its type; that of a file is the file.
+        if not Path(urlsplit(url).path).suffix:
+            raise
+        return fetch_named(url, folder)
+
+
+def fetch_named(url: str, folder: Path) -> Path:
     target = folder / (unquote(urlsplit(url).path).rpartition("/")[2] or "data")
     fetch_file(url, target)
     return target

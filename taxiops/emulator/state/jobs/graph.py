@@ -133,8 +133,10 @@ def command_step(name: str, properties: Json) -> Step:
 
 
 def seconds(duration: object) -> float | None:
-    """Seconds of a number or of an ISO 8601 duration such as PT0.5S; None when absent."""
-    return float(duration) if isinstance(duration, int | float) else duration_s(duration)
+    """Seconds of a number, also as text, or of an ISO 8601 duration such as PT0.5S; else None."""
+    if isinstance(duration, int | float) or str(duration).isdigit():
+        return float(str(duration))
+    return duration_s(duration)
 
 
 def dependencies(step: Step) -> set[str]:

@@ -37,7 +37,7 @@ class PipelineRun:
         """outputs: what is asked of the pipeline's own outputs. Raises as Bindings.steps does."""
         self._parts, self._run, self._name = parts, run, name
         self._inputs, self._asked = inputs, outputs
-        self._steps = parts.bindings.steps(run.scope, nodes)
+        self._steps = parts.bindings.steps(run.scope, nodes, inputs)
         log = parts.documents.artifacts(run.scope, name) / PIPELINE_LOG
         self._log = PipelineLog(log)
         self._children = {step.name: str(uuid.uuid4()) for step in self._steps}
