@@ -126,13 +126,20 @@ def trace(settings: Settings, options: TraceOptions, progress: Progress) -> Trac
         deployments=tuple(served),
         files=read.material.files,
         notes=settings.output / NOTES,
-        next_command=f"taxiops deploy --env {settings.env} --model-version {model.version}",
+        next_command=what_follows(settings.env, model.version, served),
     )
     write_document(settings.output / TRACE, result.document())
     subject = f"{model.name} version {model.version}"
     require_whole(findings, subject, remedy_of(first_broken(findings)))
     write_text(result.notes, release_notes(result))
     return attested(settings, options, result, signed)
+
+
+def what_follows(env: str, version: str, served: Sequence[Serving]) -> str:
+    """The command to type next: a version that takes traffic already need not be deployed."""
+    if any(each.environment == env and each.percent for each in served):
+        return "taxiops status"
+    return f"taxiops deploy --env {env} --model-version {version}"
 
 
 def signed_before(settings: Settings, options: TraceOptions) -> list[Mapping[str, Any]]:

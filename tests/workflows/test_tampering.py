@@ -327,6 +327,7 @@ def test_an_untouched_chain_holds_with_every_link_that_can_be_checked_here(chain
     assert {"deployment dev/blue", "ledger dev", "endpoint dev", "traffic dev"} <= set(states)
     (slot,) = [each for each in result.findings if each.link == "deployment dev/blue"]
     assert "its answer" in slot.checked
+    assert result.next_command == "taxiops status"
 
 
 @pytest.mark.parametrize("case", CASES)
