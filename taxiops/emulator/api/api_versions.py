@@ -1,9 +1,9 @@
-"""Versions of the control plane's API: one that we never saw is answered with a warning."""
+"""Versions of the control plane's API: a request names one; one we never saw is a warning."""
 
 import logging
 from dataclasses import replace
 
-from taxiops.emulator.api.wire import Request, Response, Route
+from taxiops.emulator.api.wire import Request, Response, Route, bad_request
 
 KNOWN = frozenset(
     {
@@ -39,21 +39,29 @@ KNOWN = frozenset(
         "2025-12-01",
     }
 )
-PROVIDER = "/providers/"
+CONTROL_PLANE = ("/subscriptions/", "/mferp/")
 HEADER = "x-emulator-warning"
 logger = logging.getLogger(__name__)
 
 
+def check(route: Route, request: Request) -> None:
+    """Raises AzureError 400 for a request of the control plane that names no version."""
+    if is_versioned(route) and not request.query.get("api-version"):
+        raise bad_request(
+            "The api-version query parameter (?api-version=) is required for all requests.",
+            "MissingApiVersionParameter",
+        )
+
+
+def is_versioned(route: Route) -> bool:
+    return route.template.startswith(CONTROL_PLANE)
+
+
 def warning(route: Route, request: Request) -> str:
     """What to say of the version that a request of the control plane names; empty: nothing."""
-    is_other_plane = "/v1.0" in route.template or route.template.startswith("/mlflow/")
-    if PROVIDER not in route.template or is_other_plane:
-        return ""
     version = request.query.get("api-version", "")
-    if version in KNOWN or version.startswith("1."):
+    if not is_versioned(route) or version in KNOWN or version.startswith("1."):
         return ""
-    if not version:
-        return "Azure refuses requests without api-version."
     return f"The api-version {version[:40]!r} is unknown to the emulator; answered as usual."
 
 

@@ -157,6 +157,7 @@ def answer(emulator: Emulator, request: Request) -> Response:
         route, parameters = find_route(request)
         if not route.is_anonymous:
             authenticate(emulator, request)
+        api_versions.check(route, request)
         if route.body is not None:
             check_shape(request.json(), route.body)
         answered = faults.routed(emulator, route, request, parameters)

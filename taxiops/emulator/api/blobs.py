@@ -3,12 +3,13 @@
 import logging
 import re
 from email.utils import formatdate
-from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from taxiops.emulator.api.blob_leases import lease, lease_headers, require_lease
+from taxiops.emulator.api.blob_lists import list_blobs
+from taxiops.emulator.api.blob_parts import BlobError, kind_headers, known
 from taxiops.emulator.api.faults import DROPPED, struck
 from taxiops.emulator.api.wire import Request, Response
 from taxiops.emulator.context import Emulator
@@ -23,14 +24,6 @@ METADATA = "x-ms-meta-"
 METADATA_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
 logger = logging.getLogger(__name__)
-
-
-class BlobError(Exception):
-    """An error in the blob service's XML shape."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
 
 
 def serve_blobs(emulator: Emulator, request: Request) -> Response:
@@ -142,11 +135,6 @@ def authorise(emulator: Emulator, request: Request, container: str, permission: 
         )
 
 
-def known(emulator: Emulator, container: str) -> None:
-    if not emulator.blobs.has_container(container):
-        raise BlobError(404, "ContainerNotFound", "The specified container does not exist.")
-
-
 def existing(emulator: Emulator, container: str, blob: str) -> Blob:
     found = emulator.blobs.find(container, blob)
     if found is None:
@@ -188,13 +176,6 @@ def described(emulator: Emulator, container: str, blob: Blob) -> dict[str, str]:
         **lease_headers(emulator, container, blob.name),
         **{METADATA + key: value for key, value in metadata.items()},
     }
-
-
-def kind_headers(emulator: Emulator, container: str, blob: str) -> dict[str, str]:
-    blocks = emulator.blobs.appended(container, blob)
-    if blocks is None:
-        return {"x-ms-blob-type": "BlockBlob"}
-    return {"x-ms-blob-type": "AppendBlob", "x-ms-blob-committed-block-count": str(blocks)}
 
 
 def metadata_of(request: Request) -> dict[str, str]:
@@ -277,37 +258,3 @@ def block_names(body: bytes) -> list[str]:
     except ElementTree.ParseError as error:
         raise BlobError(400, "InvalidXmlDocument", str(error)) from error
     return [element.text or "" for element in root]
-
-
-def list_blobs(emulator: Emulator, request: Request, container: str) -> Response:
-    known(emulator, container)
-    prefix, delimiter = request.query.get("prefix", ""), request.query.get("delimiter", "")
-    rows: list[str] = []
-    folders: set[str] = set()
-    for blob in emulator.blobs.walk(container, prefix):
-        rest = blob.name[len(prefix) :]
-        if delimiter and delimiter in rest:
-            folders.add(prefix + rest.split(delimiter)[0] + delimiter)
-        else:
-            rows.append(listed(emulator, container, blob))
-    rows += [f"<BlobPrefix><Name>{escape(name)}</Name></BlobPrefix>" for name in sorted(folders)]
-    text = (
-        f'<?xml version="1.0" encoding="utf-8"?><EnumerationResults ContainerName="{container}">'
-        f"<Prefix>{escape(prefix)}</Prefix><Blobs>{''.join(rows)}</Blobs><NextMarker/>"
-        "</EnumerationResults>"
-    )
-    return Response(200, text.encode(), {"content-type": "application/xml"})
-
-
-def listed(emulator: Emulator, container: str, blob: Blob) -> str:
-    metadata: dict[str, Any] = emulator.blobs.metadata(container, blob.name)
-    pairs = "".join(f"<{key}>{escape(value)}</{key}>" for key, value in metadata.items())
-    modified = formatdate(blob.modified_s, usegmt=True)
-    kind = kind_headers(emulator, container, blob.name)["x-ms-blob-type"]
-    return (
-        f"<Blob><Name>{escape(blob.name)}</Name><Properties>"
-        f"<Creation-Time>{modified}</Creation-Time><Last-Modified>{modified}</Last-Modified>"
-        f"<Etag>{escape(blob.etag)}</Etag><Content-Length>{blob.size}</Content-Length>"
-        f"<Content-Type>application/octet-stream</Content-Type><BlobType>{kind}</BlobType>"
-        f"</Properties><Metadata>{pairs}</Metadata></Blob>"
-    )

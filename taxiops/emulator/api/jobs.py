@@ -197,6 +197,8 @@ def rest(emulator: Emulator, workspace: Json, document: Json) -> Json:
     properties.setdefault("experimentName", "Default")
     properties.setdefault("displayName", document["name"])
     properties |= {"status": document["status"], "services": services}
+    if parameters := emulator.tracking.parameters(str(workspace["scope"]), document["name"]):
+        properties["parameters"] = parameters
     if document.get("parent"):
         properties["parentJobName"] = document["parent"]
         properties.setdefault("environmentId", "")

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from .conftest import API
+
 UPLOAD = "azureml://datastores/workspaceblobstore/paths/LocalUpload/x"
 
 
@@ -168,14 +170,16 @@ def test_long_lists_come_in_pages_and_are_whole(workspace: Any, wire: Any) -> No
     assert "nextLink" in first
     listed = [each.version for each in workspace.models.list("many")]
     assert sorted(map(int, listed)) == [n for n in range(1, 206) if n != 7]
-    newest = wire.call("GET", "models/many/versions", query="$orderBy=createdtime desc&$top=2")
+    newest = wire.call(
+        "GET", "models/many/versions", query=f"{API}&$orderBy=createdtime desc&$top=2"
+    )
     assert [each["name"] for each in newest.json()["value"]] == ["205", "204"]
     for name in (f"paged-{number}" for number in range(101)):
         model(wire, name, 1)
     names = [each.name for each in workspace.models.list()]
     assert len(names) == len(set(names))
     assert {f"paged-{number}" for number in range(101)} <= set(names)
-    assert wire.call("GET", "models/many/versions", query="$skipToken=x").status_code == 400
+    assert wire.call("GET", "models/many/versions", query=f"{API}&$skipToken=x").status_code == 400
 
 
 def test_versions_and_names_are_deleted_over_arm(workspace: Any, wire: Any) -> None:

@@ -23,6 +23,7 @@ from taxiops.emulator.wiring import build
 
 from .bodies import NAMES, SEEDING
 
+VERSION = "api-version=2023-10-01"
 ARM_PORT, BLOB_PORT = 1, 2
 SETTLED_S = 60.0
 UNFINISHED = """
@@ -63,8 +64,12 @@ class InProcess:
         headers: Mapping[str, str] | None = None,
         port: int = ARM_PORT,
     ) -> Reply:
-        """`path` is sent as it is, with what follows its question mark as the query."""
+        """`path` is sent as it is, with what follows its question mark as the query.
+
+        Without one it is sent with the version of the API that Azure asks for.
+        """
         raw, _, query = path.partition("?")
+        query = query or VERSION
         sent = {"authorization": f"Bearer {self.token()}", "x-emulator-key": self.secret}
         sent |= dict(headers or {})
         scope: dict[str, Any] = {

@@ -116,6 +116,7 @@ def test_what_a_job_logs_is_read_back(logged: tuple[Any, dict[str, Any]]) -> Non
     data = told["run"]["data"]
     assert {each["key"]: each["value"] for each in data["metrics"]} == {"loss": "NaN", "r2": 0.5}
     assert data["params"] == [{"key": "lr", "value": "0.1"}]
+    assert job.parameters == {"lr": "0.1"}
     assert told["run"]["info"]["run_name"] == "logs to MLflow"
     assert [each["value"] for each in told["history"]] == [3.0, 1.0, "NaN"]
     assert told["found"] == [told["nested"], job.name]

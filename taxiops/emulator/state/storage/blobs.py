@@ -202,9 +202,11 @@ class Blobs:
         root = self._container(container)
         base = self.path(container, prefix.rpartition("/")[0])
         if base.is_dir():
-            for path in sorted(each for each in base.rglob("*") if each.is_file()):
-                if path.relative_to(root).as_posix().startswith(prefix):
-                    yield self._blob(container, path)
+            names = (
+                each.relative_to(root).as_posix() for each in base.rglob("*") if each.is_file()
+            )
+            for name in sorted(each for each in names if each.startswith(prefix)):
+                yield self._blob(container, root / name)
 
     def metadata(self, container: str, blob: str) -> dict[str, str]:
         return self._store.get("blob-metadata", container, blob) or {}

@@ -108,6 +108,11 @@ class Tracking:
             raise NoSuchRun(f"Run with id={identifier} not found")
         return self._with_job(scope, found)
 
+    def parameters(self, scope: str, identifier: str) -> dict[str, str]:
+        """What a job's run was told of its parameters; nothing when it never began."""
+        found = self._store.get(RUN, scope, identifier) or {}
+        return dict(found.get("params") or {})
+
     def _with_job(self, scope: str, run: Json) -> Json:
         """Jobs and their runs share tags and the name that is shown."""
         job = self._store.get(JOB, scope, run["id"])
