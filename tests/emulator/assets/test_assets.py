@@ -113,6 +113,11 @@ def test_a_component_comes_back_as_azure_tells_it(wire: Any) -> None:
     parallel = told("split", {"type": "parallel", "resources": {"instance_count": 2}, "task": task})
     assert parallel["task"] == {**task, "environment": f"{registry}/sklearn-1.5/versions/7"}
     assert "resources" not in parallel
+    for asked, version in (("AzureML-sklearn-1.5:3", "3"), ("AzureML-sklearn-1.5@latest", "52")):
+        short = told(f"short-{version}", {"type": "command", "environment": f"azureml:{asked}"})
+        assert short["environment"] == f"{registry}/sklearn-1.5/versions/{version}"
+    own = told("own", {"type": "command", "environment": "azureml:ours:1"})
+    assert own["environment"] == "azureml:ours:1"
     assert told("chain", {"type": "pipeline", "jobs": {}})["is_deterministic"] is False
     proposed = wire.call("GET", "components/wide").json()["properties"]["nextVersion"]
     assert re.fullmatch(r"\d{4}(-\d\d){5}-\d{7}", proposed)

@@ -11,7 +11,7 @@ from json import dumps
 from typing import Any
 
 from taxiops.emulator.state.assets import curated
-from taxiops.emulator.state.assets.references import ARM_ASSET, plain
+from taxiops.emulator.state.assets.references import ARM_ASSET, SHORT_ASSET, plain
 
 Json = dict[str, Any]
 
@@ -47,14 +47,20 @@ def text_of(value: object) -> object:
 def with_registry(holder: Json) -> Json:
     """The environment, when it is a curated one, by its name in Microsoft's registry."""
     reference = holder.get("environment")
-    match = ARM_ASSET.fullmatch(plain(reference)) if isinstance(reference, str) else None
-    if match is None or match["kind"].lower() != "environments":
+    if not isinstance(reference, str):
         return {}
-    name = curated.registry_name(match["name"])
-    if not name or match["by"].lower() != "versions":
+    match = ARM_ASSET.fullmatch(plain(reference)) or SHORT_ASSET.fullmatch(reference)
+    name = curated.registry_name(match["name"]) if match else ""
+    if match is None or not name:
+        return {}
+    version = match["version"]
+    label = match["label"] if match.re is SHORT_ASSET else version * (match["by"] == "labels")
+    if label:
+        version = curated.newest(curated.name_in_registry(name)) if label == "latest" else ""
+    if not version:
         return {}
     home = f"azureml://registries/{curated.REGISTRY}/environments"
-    return {"environment": f"{home}/{name}/versions/{match['version']}"}
+    return {"environment": f"{home}/{name}/versions/{version}"}
 
 
 def version_of_spec(spec: object) -> str:
