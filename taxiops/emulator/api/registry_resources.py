@@ -1,5 +1,6 @@
 """Registries as resources of the control plane: made, listed, deleted with what is in them."""
 
+import hashlib
 import re
 
 from taxiops.emulator.api import versions
@@ -15,6 +16,15 @@ routes = Routes()
 REGISTRIES = ARM_REGISTRY.rpartition("/")[0]
 EVERYWHERE = "/subscriptions/{subscription}" + REGISTRIES.partition("{group}")[2]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{2,32}")
+# What a region lists, which of it Azure makes, and as what.
+ACCOUNTS = (
+    ("acrDetails", "systemCreatedAcrAccount", "Microsoft.ContainerRegistry/registries"),
+    (
+        "storageAccountDetails",
+        "systemCreatedStorageAccount",
+        "Microsoft.Storage/storageAccounts",
+    ),
+)
 
 
 @routes.add("GET", REGISTRIES)
@@ -56,7 +66,8 @@ def put(emulator: Emulator, request: Request) -> Response:
         }
         seed_registry(emulator, where)
         stored: Json = emulator.store.get("registry", scope, "") or {}
-        stored |= {"tags": body.get("tags") or {}, "regions": regions(properties)}
+        made = [provided(each, stored) for each in regions(properties)]
+        stored |= {"tags": body.get("tags") or {}, "regions": made}
         emulator.store.put("registry", scope, "", stored)
     return done(emulator, 200 if same else 201, arm_rest(emulator, stored))
 
@@ -67,6 +78,27 @@ def regions(properties: Json) -> list[Json]:
     if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
         raise bad_request("regionDetails must be a list of objects.")
     return given
+
+
+def provided(region: Json, registry: Json) -> Json:
+    """A region with the ids of the accounts that Azure makes in it, in a group of its own."""
+    group = f"azureml-rg-{registry['name']}_{registry['guid']}"
+    home = f"/subscriptions/{registry['subscription']}/resourceGroups/{group}/providers"
+    whole = dict(region)
+    for listed, made, provider in ACCOUNTS:
+        accounts = region.get(listed)
+        if not isinstance(accounts, list):
+            continue
+        whole[listed] = [dict(each) if isinstance(each, dict) else each for each in accounts]
+        for number, each in enumerate(whole[listed]):
+            if isinstance(each, dict) and isinstance(each.get(made), dict):
+                place = f"{registry['guid']}/{region.get('location')}/{number}"
+                name = hashlib.sha256(place.encode()).hexdigest()[:20]
+                each[made] = {
+                    **each[made],
+                    "armResourceId": {"resourceId": f"{home}/{provider}/{name}"},
+                }
+    return whole
 
 
 @routes.add("DELETE", ARM_REGISTRY)

@@ -118,7 +118,15 @@ def test_a_component_comes_back_as_azure_tells_it(wire: Any) -> None:
         assert short["environment"] == f"{registry}/sklearn-1.5/versions/{version}"
     own = told("own", {"type": "command", "environment": "azureml:ours:1"})
     assert own["environment"] == "azureml:ours:1"
-    assert told("chain", {"type": "pipeline", "jobs": {}})["is_deterministic"] is False
+    step = {"computeId": "${{parent.inputs.where}}"}
+    where = {"type": "string", "default": "azureml:cpu-cluster"}
+    inputs = {"where": where, "other": where}
+    chain = told("chain", {"type": "pipeline", "jobs": {"one": step}, "inputs": inputs})
+    assert chain["is_deterministic"] is False
+    assert [each["default"] for each in chain["inputs"].values()] == [
+        "cpu-cluster",
+        "azureml:cpu-cluster",
+    ]
     proposed = wire.call("GET", "components/wide").json()["properties"]["nextVersion"]
     assert re.fullmatch(r"\d{4}(-\d\d){5}-\d{7}", proposed)
 

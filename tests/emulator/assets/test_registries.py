@@ -85,18 +85,29 @@ def test_microsofts_registry_has_the_curated_environments(
 def test_a_registry_is_made_listed_and_deleted_with_what_is_in_it(
     emulator: Any, wire: Any, weights: Path
 ) -> None:
-    from azure.ai.ml.entities import Model, Registry, RegistryRegionDetails
+    from azure.ai.ml.entities import (
+        Model,
+        Registry,
+        RegistryRegionDetails,
+        SystemCreatedStorageAccount,
+    )
     from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
     admin = emulator.client(
         subscription_id="00000000-0000-0000-0000-000000000000", resource_group_name="rg-new"
     )
-    where = [RegistryRegionDetails(location="eastus")]
+    storage = SystemCreatedStorageAccount(
+        storage_account_hns=False, storage_account_type="standard_lrs", replication_count=2
+    )
+    where = [RegistryRegionDetails(location="eastus", storage_config=storage)]
 
     def wanted(name: str) -> Any:
         return Registry(name=name, location="eastus", tags={"a": "1"}, replication_locations=where)
 
     made = admin.registries.begin_create(wanted("mlrnew")).result()
+    replicas = made.replication_locations[0].storage_config.replicated_ids
+    assert len(set(replicas)) == 2
+    assert all("/Microsoft.Storage/storageAccounts/" in each for each in replicas)
     assert (made.name, made.tags, made.replication_locations[0].location) == (
         "mlrnew",
         {"a": "1"},

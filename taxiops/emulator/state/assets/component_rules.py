@@ -31,12 +31,27 @@ def whole_spec(spec: Json) -> Json:
         whole.pop("resources", None)
     if kind == "pipeline":
         whole.setdefault("is_deterministic", False)
+        whole |= plain_computes(whole)
     if isinstance(spec.get("distribution"), dict):
         whole["distribution"] = {k: text_of(v) for k, v in spec["distribution"].items()}
     whole |= with_registry(spec)
     if isinstance(spec.get("task"), dict):
         whole["task"] = {**spec["task"], **with_registry(spec["task"])}
     return whole
+
+
+def plain_computes(spec: Json) -> Json:
+    """The inputs; a default that is the compute of a step loses the prefix of a reference."""
+    jobs, inputs = spec.get("jobs"), spec.get("inputs")
+    if not isinstance(jobs, dict) or not isinstance(inputs, dict):
+        return {}
+    asked = {str(each.get("computeId")) for each in jobs.values() if isinstance(each, dict)}
+    plainer = {
+        key: {**each, "default": str(each["default"]).removeprefix("azureml:")}
+        for key, each in inputs.items()
+        if f"${{{{parent.inputs.{key}}}}}" in asked and isinstance(each, dict) and "default" in each
+    }
+    return {"inputs": {**inputs, **plainer}}
 
 
 def text_of(value: object) -> object:
