@@ -64,18 +64,26 @@ def seed_workspace(emulator: Emulator, document: dict[str, Any]) -> None:
             stored["location"] = document.get("location") or "canadacentral"
             stored["container"] = f"azureml-blobstore-{guid}"
             store.put("workspace", scope, "", stored)
-            for name, container in (
-                ("workspaceblobstore", f"azureml-blobstore-{guid}"),
-                ("workspaceartifactstore", f"azureml-{guid}"),
-                ("workspacefilestore", f"azureml-filestore-{guid}"),
-                ("workspaceworkingdirectory", f"code-{guid}"),
-            ):
-                emulator.blobs.create_container(container)
-                is_default = name == "workspaceblobstore"
-                row = {"name": name, "container": container, "is_default": is_default}
-                store.put("datastore", scope, name, row)
+            for row in own_datastores(guid):
+                emulator.blobs.create_container(row["container"])
+                store.put("datastore", scope, row["name"], row)
         for compute in document.get("computes") or []:
             store.put("compute", scope, compute.lower(), {"name": compute})
+
+
+def own_datastores(guid: str) -> list[Json]:
+    """Those that Azure makes with a workspace: two containers of blobs, two shares of files."""
+    containers = {
+        "workspaceblobstore": f"azureml-blobstore-{guid}",
+        "workspaceartifactstore": f"azureml-{guid}",
+        "workspacefilestore": f"azureml-filestore-{guid}",
+        "workspaceworkingdirectory": f"code-{guid}",
+    }
+    shares = ("workspacefilestore", "workspaceworkingdirectory")
+    return [
+        {"name": name, "container": container, "is_default": not number, "is_share": name in shares}
+        for number, (name, container) in enumerate(containers.items())
+    ]
 
 
 def seed_registry(emulator: Emulator, document: dict[str, Any]) -> None:

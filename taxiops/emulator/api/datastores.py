@@ -100,18 +100,7 @@ def list_secrets(emulator: Emulator, request: Request) -> Response:
 
 
 def rest(emulator: Emulator, workspace: Json, stored: Json) -> dict[str, Any]:
-    own = (
-        attached(stored)
-        if not stored.get("container")
-        else {
-            "datastoreType": "AzureBlob",
-            "accountName": account_name(emulator, workspace),
-            "containerName": stored["container"],
-            "endpoint": "local",
-            "protocol": "https",
-            "credentials": {"credentialsType": "Sas"},
-        }
-    )
+    own = owned(emulator, workspace, stored) if stored.get("container") else attached(stored)
     return {
         "id": f"{workspace['id']}/datastores/{stored['name']}",
         "name": stored["name"],
@@ -123,6 +112,19 @@ def rest(emulator: Emulator, workspace: Json, stored: Json) -> dict[str, Any]:
             **own,
             "isDefault": stored["is_default"],
         },
+    }
+
+
+def owned(emulator: Emulator, workspace: Json, stored: Json) -> Json:
+    """The workspace's own: a container of blobs, or one that is told as a share of files."""
+    is_share = stored.get("is_share")
+    return {
+        "datastoreType": "AzureFile" if is_share else "AzureBlob",
+        "accountName": account_name(emulator, workspace),
+        "fileShareName" if is_share else "containerName": stored["container"],
+        "endpoint": "local",
+        "protocol": "https",
+        "credentials": {"credentialsType": "Sas"},
     }
 
 

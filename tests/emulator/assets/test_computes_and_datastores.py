@@ -88,13 +88,10 @@ def test_storage_elsewhere_is_remembered_and_never_reached(workspace: Any) -> No
     path = "azureml://datastores/elsewhere/paths/a.csv"
     assert workspace.data.create_or_update(Data(name="far", path=path, type="uri_file")).path
     names = {each.name for each in workspace.datastores.list()}
-    assert names == {
-        "workspaceblobstore",
-        "workspaceartifactstore",
-        "workspacefilestore",
-        "workspaceworkingdirectory",
-        "elsewhere",
-    }
+    shares = {"workspacefilestore": "azureml-filestore-", "workspaceworkingdirectory": "code-"}
+    assert names == {"workspaceblobstore", "workspaceartifactstore", *shares, "elsewhere"}
+    for name, begin in shares.items():
+        assert workspace.datastores.get(name).file_share_name.startswith(begin)
     workspace.datastores.delete("elsewhere")
     with pytest.raises(ResourceNotFoundError):
         workspace.datastores.get("elsewhere")
