@@ -113,6 +113,10 @@ def test_a_component_comes_back_as_azure_tells_it(wire: Any) -> None:
     parallel = told("split", {"type": "parallel", "resources": {"instance_count": 2}, "task": task})
     assert parallel["task"] == {**task, "environment": f"{registry}/sklearn-1.5/versions/7"}
     assert "resources" not in parallel
+    port = {"type": "uri_file", "mode": "direct"}
+    spark = told("spread", {"type": "spark", "inputs": {"a": port}, "outputs": {"b": port}})
+    assert spark["inputs"] == {"a": {"type": "uri_file", "optional": False}}
+    assert spark["outputs"] == {"b": {"type": "uri_file"}}
     for asked, version in (("AzureML-sklearn-1.5:3", "3"), ("AzureML-sklearn-1.5@latest", "52")):
         short = told(f"short-{version}", {"type": "command", "environment": f"azureml:{asked}"})
         assert short["environment"] == f"{registry}/sklearn-1.5/versions/{version}"

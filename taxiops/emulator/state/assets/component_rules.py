@@ -29,6 +29,8 @@ def whole_spec(spec: Json) -> Json:
         whole.setdefault("resources", {"instance_count": 1})
     if kind == "parallel":
         whole.pop("resources", None)
+    if kind == "spark":
+        whole |= {key: without_modes(whole[key]) for key in ("inputs", "outputs") if key in whole}
     if kind == "pipeline":
         whole.setdefault("is_deterministic", False)
         whole |= plain_computes(whole)
@@ -52,6 +54,16 @@ def plain_computes(spec: Json) -> Json:
         if f"${{{{parent.inputs.{key}}}}}" in asked and isinstance(each, dict) and "default" in each
     }
     return {"inputs": {**inputs, **plainer}}
+
+
+def without_modes(ports: object) -> object:
+    """Inputs or outputs without the mode, which Spark has one of."""
+    if not isinstance(ports, dict):
+        return ports
+    return {
+        key: {k: v for k, v in each.items() if k != "mode"} if isinstance(each, dict) else each
+        for key, each in ports.items()
+    }
 
 
 def text_of(value: object) -> object:
