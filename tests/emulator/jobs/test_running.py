@@ -77,6 +77,17 @@ def test_a_command_that_failed_keeps_its_outputs(parts: Parts, jobs: Jobs) -> No
     assert (parts.output("failing", "out") / "half.txt").read_text() == "half\n"
 
 
+def test_an_output_of_one_file_may_be_used_as_a_folder(parts: Parts, jobs: Jobs) -> None:
+    """Azure leaves it to the script; the command runs again once its log has told."""
+    outputs = {"out": {"jobOutputType": "uri_file"}}
+    submit(jobs, "folder", "echo a > ${{outputs.out}}/a.txt", outputs=outputs)
+    await_status(jobs, "folder", "Completed")
+    assert (parts.output("folder", "out") / "a.txt").read_text() == "a\n"
+    submit(jobs, "file", "echo a > ${{outputs.out}}; exit 1", outputs=outputs)
+    await_status(jobs, "file", "Failed")
+    assert parts.output("file", "out").read_text() == "a\n"
+
+
 def test_a_pipeline_in_a_failed_pipeline_publishes_what_its_steps_wrote(parts: Parts) -> None:
     out = {"out": {"type": "uri_folder"}}
     bound = {"out": {"value": "${{parent.outputs.out}}"}}

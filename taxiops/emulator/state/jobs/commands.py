@@ -17,7 +17,7 @@ from taxiops.emulator.state.jobs.downloads import NotFetched
 from taxiops.emulator.state.jobs.environment_specs import BadEnvironment
 from taxiops.emulator.state.jobs.environments import Environments
 from taxiops.emulator.state.jobs.execution import StepEnd, StepFailed, StepRun, run_step
-from taxiops.emulator.state.jobs.outputs import Outputs
+from taxiops.emulator.state.jobs.outputs import Outputs, make_folders
 from taxiops.emulator.state.jobs.surroundings import JobSecrets, Surroundings, run_variables
 from taxiops.emulator.state.jobs.values import Value
 from taxiops.emulator.state.tracking.runs import Tracking
@@ -94,18 +94,18 @@ class Commands:
             own = self._variables(step, {**values, **made})
             telling = run_variables(run.scope, run.root, name, run.experiment)
             reaching = self._surroundings.reach(run.scope, secret, tracked["experiment"])
-            end = run_step(
-                StepRun(
-                    command=command,
-                    code=self._bindings.code(run.scope, step),
-                    work=self._documents.folder / name / "wd",
-                    artifacts=artifacts,
-                    environment={**own, **ports(values, made), **telling, **reaching},
-                    timeout_s=step.timeout_s,
-                    binaries=interpreter.binaries,
-                ),
-                run.cancellation,
+            step_run = StepRun(
+                command=command,
+                code=self._bindings.code(run.scope, step),
+                work=self._documents.folder / name / "wd",
+                artifacts=artifacts,
+                environment={**own, **ports(values, made), **telling, **reaching},
+                timeout_s=step.timeout_s,
+                binaries=interpreter.binaries,
             )
+            end = run_step(step_run, run.cancellation)
+            if end.status == "Failed" and make_folders(made.values(), end.message):
+                end = run_step(step_run, run.cancellation)
             self._tracking.close(run.scope, name, end.status)
         if end.status != "Completed":
             raise StepFailed(end.message)

@@ -1,6 +1,7 @@
 """Where the outputs of jobs go, and the assets they become; starts no process."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from taxiops.emulator.state.assets.assets import (
@@ -161,6 +162,24 @@ class Outputs:
                 if match and key in locations:
                     published[match[1]] = locations[key]
         self._documents.update(scope, name, output_locations=published)
+
+
+def make_folders(made: Iterable[Value], said: str) -> bool:
+    """Make folders of the files that a failed command took for folders; False if there are none.
+
+    said: the end of its log. Whether an output of the type `uri_file` is used as a file or as a
+    folder is the script's choice on Azure, and there are examples of both.
+    """
+    taken = [
+        Path(each.text)
+        for each in made
+        if each.kind == FILE
+        and (f"{each.text}/" in said or f"directory: '{each.text}'" in said)
+        and not Path(each.text).exists()
+    ]
+    for path in taken:
+        path.mkdir()
+    return bool(taken)
 
 
 def joined(own: Mapping[str, Any], bound: Mapping[str, Any]) -> Json:
