@@ -180,6 +180,17 @@ def test_what_a_job_leaves_in_outputs_and_logs_are_its_artifacts(parts: Parts) -
     assert (left.parent / "user_logs/std_log.txt").read_text() == "said\n"
 
 
+def test_the_artifacts_of_a_step_are_an_output_for_the_next_one(parts: Parts) -> None:
+    """Of that name, as in Microsoft's own example; nobody has to declare a place."""
+    first = node(parts, "first", "echo a > outputs/a.txt", outputs={})
+    first["outputs"] = {"artifacts": None}
+    taken = {"x": "${{parent.jobs.first.outputs.artifacts}}"}
+    then = node(parts, "then", "cat ${{inputs.x}}/outputs/a.txt", inputs=taken)
+    run(parts, "hands-on", {"first": first, "then": then})
+    log = parts.jobs.logs(SCOPE, children(parts, "hands-on")["then"]["name"])
+    assert log["user_logs/std_log.txt"].read_text() == "a\n"
+
+
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[str]:
     """A public web server with one file."""

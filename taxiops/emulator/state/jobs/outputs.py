@@ -14,7 +14,11 @@ from taxiops.emulator.state.assets.assets import (
 )
 from taxiops.emulator.state.jobs import graph
 from taxiops.emulator.state.jobs.bindings import is_direct
-from taxiops.emulator.state.jobs.documents import JobDocuments
+from taxiops.emulator.state.jobs.documents import (
+    ARTIFACT_DATASTORE,
+    ARTIFACT_OUTPUTS,
+    JobDocuments,
+)
 from taxiops.emulator.state.jobs.execution import StepFailed
 from taxiops.emulator.state.jobs.values import (
     FILE,
@@ -76,7 +80,10 @@ class Outputs:
         kind = kind_of(binding, declared)
         uri = str(binding.get("uri") or declared.get("path") or "")
         store = datastore or DEFAULT_DATASTORE
-        if not uri:
+        if not uri and key in ARTIFACT_OUTPUTS:
+            store, (_, path) = ARTIFACT_DATASTORE, self._documents.artifact_blob(scope, name)
+            uri = workspace_uri(scope, store, f"{path}/")
+        elif not uri:
             path = f"azureml/{name}/{key}"
             uri = workspace_uri(scope, store, path + ("" if kind == FILE else "/"))
         else:
