@@ -253,9 +253,7 @@ def upsert(emulator: Emulator, key: Key, properties: Json) -> tuple[Json, bool]:
 
     An anonymous version is named by its content: it stays as it is.
     """
-    spec = properties.get("componentSpec")
-    if key.kind == "component" and isinstance(spec, dict):
-        properties = {**properties, "componentSpec": whole_spec(spec)}
+    properties = as_told(key.kind, properties)
     key = own_key(emulator, key, properties)
     present = emulator.assets.get(key.kind, key.scope, key.name, key.version)
     if present is None:
@@ -271,7 +269,7 @@ def upsert(emulator: Emulator, key: Key, properties: Json) -> tuple[Json, bool]:
     if present["properties"].get("environmentType") == "Curated":
         raise AzureError(403, "Forbidden", f"{key.name} is a curated environment: read only.")
     new = emulator.assets.settled(key.kind, key.scope, merged_types(present, properties))
-    if part := changed_content(key.kind, present["properties"], new):
+    if part := changed_content(key.kind, as_told(key.kind, present["properties"]), new):
         raise conflict(
             f"{key.kind.capitalize()} {key.name}:{key.version} exists with another {part}; "
             "a version's content cannot be changed: use a new name or version.",
@@ -280,12 +278,21 @@ def upsert(emulator: Emulator, key: Key, properties: Json) -> tuple[Json, bool]:
     return emulator.assets.replace(key, new), False
 
 
+def as_told(kind: str, properties: Json) -> Json:
+    """Properties as Azure tells them; what an older emulator stored may be as it was sent."""
+    spec = properties.get("componentSpec")
+    if kind != "component" or not isinstance(spec, dict):
+        return properties
+    return {**properties, "componentSpec": whole_spec(spec)}
+
+
 def own_key(emulator: Emulator, key: Key, properties: Json) -> Key:
     """A nameless component is not given another's version, though the client may ask for it."""
     if key.kind != "component" or not properties.get("isAnonymous"):
         return key
     present = emulator.assets.get(key.kind, key.scope, key.name, key.version)
-    if present is None or present["properties"]["componentSpec"] == properties.get("componentSpec"):
+    told = as_told(key.kind, present["properties"]) if present else properties
+    if told.get("componentSpec") == properties.get("componentSpec"):
         return key
     return replace(key, version=version_of_spec(properties.get("componentSpec")))
 
