@@ -1,5 +1,6 @@
 """Jobs on the control plane: submit, read, list, cancel, delete."""
 
+import json
 import re
 
 from taxiops.emulator.api import versions
@@ -76,8 +77,26 @@ def put(emulator: Emulator, request: Request) -> Response:
     check_shape(name, properties)
     check_kinds(properties)
     check_computes(emulator, request, properties)
-    document = emulator.jobs.create(scope, name, with_modes(properties))
+    document = emulator.jobs.create(scope, name, with_origin(with_modes(properties)))
     return Response(201, rest(emulator, workspace, document))
+
+
+def with_origin(properties: Json) -> Json:
+    """With what Azure notes on a pipeline: where it came from, and its parameters."""
+    if properties.get("jobType") != "Pipeline":
+        return properties
+    literals = {
+        key: str(each.get("value"))
+        for key, each in (properties.get("inputs") or {}).items()
+        if each and str(each.get("jobInputType")).lower() == "literal"
+    }
+    noted = {
+        "azureml.runsource": "azureml.PipelineRun",
+        "runSource": "MFE",
+        "runType": "HTTP",
+        "azureml.parameters": json.dumps(literals),
+    }
+    return {**properties, "properties": {**noted, **(properties.get("properties") or {})}}
 
 
 def check_shape(name: str, properties: Json) -> None:

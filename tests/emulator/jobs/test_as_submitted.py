@@ -1,5 +1,6 @@
 """Jobs as the SDK submits and shows them: registered components, nesting, children, refusals."""
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,9 @@ def test_a_pipeline_in_a_pipeline_gives_what_its_steps_made(
     nested: tuple[Any, Path], workspace: Any
 ) -> None:
     job, folder = nested
+    assert job.properties["azureml.runsource"] == "azureml.PipelineRun"
+    parameters = json.loads(job.properties["azureml.parameters"])
+    assert parameters == {"word": "hello", "where": "cpu-cluster"}
     workspace.jobs.download(job.name, download_path=folder, output_name="made")
     assert (folder / "named-outputs" / "made" / "said.txt").read_text() == "hello 2\n"
     inner, copy = sorted(

@@ -47,13 +47,16 @@ def sweep(space: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"searchSpace": space, "samplingAlgorithm": "random", **more}
 
 
-def test_the_best_trial_of_a_sweep_gives_it_its_outputs(workspace: Any, tmp_path: Path) -> None:
+def test_the_best_trial_of_a_sweep_gives_it_its_outputs(
+    workspace: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from azure.ai.ml import load_job
 
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "try.py").write_text(PROGRAM)
     (tmp_path / "sweep.yml").write_text(SWEEP)
     job = workspace.jobs.create_or_update(load_job(tmp_path / "sweep.yml"))
+    workspace.jobs.stream(job.name)
     assert await_end(workspace, job.name) == "Completed"
     ended = workspace.jobs.get(job.name)
     assert ended.properties["score"] == "3.0"
@@ -64,6 +67,11 @@ def test_the_best_trial_of_a_sweep_gives_it_its_outputs(workspace: Any, tmp_path
     workspace.jobs.download(job.name, download_path=tmp_path, output_name="made")
     made = tmp_path / "named-outputs" / "made" / "best.txt"
     assert made.read_text() == "tried 3.0"
+    workspace.jobs.download(job.name, download_path=tmp_path / "all", all=True)
+    log = (tmp_path / "all" / "hd-artifacts" / "azureml-logs" / "hyperdrive.txt").read_text()
+    assert (tmp_path / "all" / "artifacts" / "user_logs" / "std_log.txt").is_file()
+    for text in (log, capsys.readouterr().out):
+        assert f"The best trial is {best.name}: score 3.0" in text
 
 
 def test_a_sweep_whose_trials_all_failed_fails(parts: Parts) -> None:

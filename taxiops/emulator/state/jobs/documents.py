@@ -19,6 +19,9 @@ ARTIFACT_DATASTORE = "workspaceartifactstore"
 # How `azureml://jobs/NAME/outputs/...` names the artifacts of a run.
 ARTIFACT_OUTPUTS = frozenset({"artifacts", "default"})
 PIPELINE_LOG = "logs/azureml/executionlogs.txt"
+SWEEP_LOG = "azureml-logs/hyperdrive.txt"
+# Where the client looks for the log of a job, by the job's type.
+LOGS = {"Pipeline": PIPELINE_LOG, "Sweep": SWEEP_LOG}
 
 
 class JobDocuments:
@@ -121,7 +124,7 @@ class JobDocuments:
         document = self.get(scope, name)
         if document is None:
             return {}
-        log = LOG if document["properties"].get("jobType") != "Pipeline" else PIPELINE_LOG
+        log = LOGS.get(str(document["properties"].get("jobType")), LOG)
         path = self.artifacts(scope, name) / log
         return {log: path} if path.exists() else {}
 

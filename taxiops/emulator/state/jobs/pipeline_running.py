@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from taxiops.emulator.state.jobs import graph
@@ -16,6 +15,7 @@ from taxiops.emulator.state.jobs.execution import StepFailed
 from taxiops.emulator.state.jobs.outputs import joined
 from taxiops.emulator.state.jobs.parts import Parts
 from taxiops.emulator.state.jobs.reuse import key_of
+from taxiops.emulator.state.jobs.run_log import RunLog
 from taxiops.emulator.state.jobs.sweep_running import SweepRun
 from taxiops.emulator.state.jobs.values import Value
 
@@ -39,7 +39,7 @@ class PipelineRun:
         self._inputs, self._asked = inputs, outputs
         self._steps = parts.bindings.steps(run.scope, nodes, inputs)
         log = parts.documents.artifacts(run.scope, name) / PIPELINE_LOG
-        self._log = PipelineLog(log)
+        self._log = RunLog(log)
         self._children = {step.name: str(uuid.uuid4()) for step in self._steps}
         self._ended = {step.name: threading.Event() for step in self._steps}
         self._outputs: dict[tuple[str, str], Value] = {}
@@ -162,15 +162,3 @@ def failure_of(failed: Mapping[str, str]) -> str:
             *(f"Step {name} failed: {message}" for name, message in failed.items()),
         ]
     )
-
-
-class PipelineLog:
-    """The execution log of a pipeline; lines from several steps never mix."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._lock = path, threading.Lock()
-
-    def write(self, line: str) -> None:
-        with self._lock, self._path.open("a", encoding="utf-8") as stream:
-            stream.write(f"[{now()}] {line}\n")

@@ -11,9 +11,10 @@ from typing import Any
 from taxiops.emulator.state.jobs import graph
 from taxiops.emulator.state.jobs.child_jobs import child_properties
 from taxiops.emulator.state.jobs.commands import Run, ended
-from taxiops.emulator.state.jobs.documents import now
+from taxiops.emulator.state.jobs.documents import SWEEP_LOG, now
 from taxiops.emulator.state.jobs.execution import StepFailed
 from taxiops.emulator.state.jobs.parts import Parts
+from taxiops.emulator.state.jobs.run_log import RunLog
 from taxiops.emulator.state.jobs.sweeps import Point, Sweep, best_of, sweep_of
 from taxiops.emulator.state.jobs.values import Value
 
@@ -45,12 +46,14 @@ class SweepRun:
             node={**step.node, "limits": {"timeout": self._sweep.trial_timeout_s}},
         )
         self._failed: dict[str, str] = {}
+        self._log = RunLog(parts.documents.artifacts(run.scope, name) / SWEEP_LOG)
 
     def run(self, bound: Mapping[str, Json]) -> dict[str, Value]:
         """Run all trials; returns the best one's outputs. Raises StepFailed when all failed."""
         points = list(self._sweep.points())
         most = max(1, min(self._sweep.concurrency, len(points)))
         trials = {f"{self._name}_{number}": point for number, point in enumerate(points)}
+        self._log.write(f"{len(trials)} trials, at most {most} at a time.")
         with self._limited() as part, ThreadPoolExecutor(max_workers=most) as pool:
             list(pool.map(lambda each: self._try(part, each[0], each[1], bound), trials.items()))
         self._run.check()
@@ -81,14 +84,17 @@ class SweepRun:
         values = {**self._values, **{key: Value(text) for key, text in point.items()}}
         shown = {key: value.rest() for key, value in values.items()}
         documents.amend(scope, child, inputs=shown)
+        self._log.write(f"Trial {child} started: {json.dumps(point)}")
         try:
             run.check()
             self._parts.commands.run(run, child, self._step, values, bound)
             documents.update(scope, child, status="Completed", ended=now())
+            self._log.write(f"Trial {child} completed.")
         except Exception as error:
             end = ended(run, error)
             documents.update(scope, child, status=end.status, error=end.message, ended=now())
             self._failed[child] = end.message
+            self._log.write(f"Trial {child} {end.status.lower()}: {end.message}")
 
     def _conclude(self, trials: list[str]) -> dict[str, Value]:
         """Name the best trial; its outputs are the sweep's."""
@@ -100,7 +106,9 @@ class SweepRun:
                     measured[trial] = float(point["value"])
         best = best_of(measured, is_maximised=sweep.is_maximised)
         if best is None:
+            self._log.write(f"No trial logged {sweep.metric}: there is no best one.")
             return {}
+        self._log.write(f"The best trial is {best}: {sweep.metric} {measured[best]}.")
         document = self._parts.documents.get(scope, self._name) or {"properties": {}}
         present = document["properties"].get("properties") or {}
         named = {**present, BEST: best, "score": str(measured[best])}
