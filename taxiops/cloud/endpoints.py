@@ -1,4 +1,4 @@
-"""Online endpoints and their slots: read, write with every field kept, wait, read back."""
+"""Online endpoints: read, written with every field kept, waited for, read back."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -9,13 +9,7 @@ from taxiops.cloud.failures import FORBIDDEN, TRANSIENT_CODES, azure_errors
 from taxiops.cloud.interrupts import check_stop
 from taxiops.cloud.scoring import Scorer
 from taxiops.cloud.silence import aloud, sdk_silenced
-from taxiops.cloud.views import (
-    EndpointView,
-    SlotSpec,
-    endpoint_view,
-    nonzero,
-    slot_view,
-)
+from taxiops.cloud.views import EndpointView, endpoint_view, nonzero, slot_view
 from taxiops.errors import Conflict, NotFound, StepFailed, StillRunning, TaxiopsError
 
 if TYPE_CHECKING:
@@ -23,8 +17,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 
-# Creating a deployment takes up to 20 minutes when its image is built first, scaling up to 18.
-PROVISION_DEADLINE_S = 60 * 60.0
 SETTLE_DEADLINE_S = 15 * 60.0
 # How often it is told that something goes on, and looked whether somebody asked to stop.
 HEARTBEAT_S, LOOK_S = 30.0, 0.5
@@ -38,8 +30,6 @@ TRIES_OF_CODE = {**dict.fromkeys(TRANSIENT_CODES, TRIES), FORBIDDEN: FORBIDDEN_T
 READS_BACK = 4
 NEAR_INTERVAL_S, FAR_INTERVAL_S = 0.1, 5.0
 TERMINAL = frozenset({"succeeded", "failed", "canceled"})
-CONTAINERS = ("inference-server", "storage-initializer")
-LOG_LINES = 400
 # The SDK mixes these into the properties it reads; they are the service's, not ours to write.
 READ_ONLY_PROPERTIES = ("createdBy", "createdAt", "lastModifiedAt")
 
@@ -237,67 +227,6 @@ def differing(
     return "", {}, {}
 
 
-def create_slot(
-    connection: "Connection",
-    spec: SlotSpec,
-    progress: Progress,
-    deadline_s: float = PROVISION_DEADLINE_S,
-) -> EndpointView:
-    """A new deployment at 0 percent; the endpoint once it is provisioned.
-
-    Raises StepFailed with the service's reason, StillRunning after the deadline.
-    """
-    from azure.ai.ml.entities import (
-        CodeConfiguration,
-        Environment,
-        ManagedOnlineDeployment,
-        OnlineRequestSettings,
-    )
-
-    endpoint = connection.environment.endpoint
-    entity = ManagedOnlineDeployment(
-        name=spec.name,
-        endpoint_name=endpoint,
-        model=spec.model,
-        environment=Environment(image=spec.image, conda_file=spec.conda_file),
-        code_configuration=CodeConfiguration(
-            code=str(spec.code), scoring_script=spec.scoring_script
-        ),
-        environment_variables=dict(spec.variables),
-        tags=dict(spec.tags),
-        instance_type=spec.instance_type,
-        instance_count=spec.instance_count,
-        request_settings=OnlineRequestSettings(
-            request_timeout_ms=spec.request_timeout_ms,
-            max_concurrent_requests_per_instance=spec.max_concurrent_requests,
-        ),
-    )
-    doing = f"Provisioning slot {spec.name} of {endpoint}"
-    begin = partial(connection.workspace.online_deployments.begin_create_or_update, entity)
-    finish(connection, begin, doing, deadline_s, progress)
-    found = require_endpoint(connection)
-    slot = found.slots.get(spec.name)
-    if slot is None or not slot.is_healthy:
-        state = slot.state if slot else "missing"
-        raise StepFailed(f"{doing} ended, but the slot is {state}.", code="slot-unhealthy")
-    return found
-
-
-def delete_slot(connection: "Connection", slot: str, progress: Progress) -> None:
-    """Delete a deployment and wait until it is gone; one that is gone already is fine."""
-    endpoint = connection.environment.endpoint
-    doing = f"Deleting slot {slot} of {endpoint}"
-    begin = partial(connection.workspace.online_deployments.begin_delete, slot, endpoint)
-    settle(connection, progress)
-    try:
-        finish(connection, begin, doing, SETTLE_DEADLINE_S, progress)
-    except NotFound:
-        return
-    found = read_endpoint(connection)
-    if found is not None and slot in found.slots:
-        raise StepFailed(f"{doing}: it is still there.", hint="Run it again.", code="slot-remains")
-
-
 def delete_endpoint(connection: "Connection", progress: Progress) -> None:
     """Delete the environment's endpoint with all of its slots; none is fine."""
     name = connection.environment.endpoint
@@ -306,20 +235,6 @@ def delete_endpoint(connection: "Connection", progress: Progress) -> None:
         finish(connection, begin, f"Deleting endpoint {name}", SETTLE_DEADLINE_S, progress)
     except NotFound:
         return
-
-
-def slot_logs(connection: "Connection", slot: str) -> dict[str, str]:
-    """The last lines of both containers; a log that cannot be had is told as its reason."""
-    logs = {}
-    for container in CONTAINERS:
-        try:
-            with azure_errors(f"Reading the {container} log"):
-                logs[container] = connection.workspace.online_deployments.get_logs(
-                    slot, connection.environment.endpoint, LOG_LINES, container_type=container
-                )
-        except TaxiopsError as error:
-            logs[container] = f"{error.what} {error.why}"
-    return logs
 
 
 def open_scorer(connection: "Connection", endpoint: EndpointView) -> Scorer:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from taxiops.cloud import endpoints
+from taxiops.cloud import endpoints, slots
 from taxiops.cloud.views import EndpointView
 from taxiops.config import PROD, Settings
 from taxiops.errors import Conflict, NotFound, UsageError
@@ -76,7 +76,7 @@ def clean_up_deployment(
             if endpoint:
                 endpoints.delete_endpoint(connection, progress)
             else:
-                endpoints.delete_slot(connection, name, progress)
+                slots.delete_slot(connection, name, progress)
             told.done()
     after = endpoints.read_endpoint(connection)
     env = f"--env {environment.name}"

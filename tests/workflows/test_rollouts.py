@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 
-from taxiops.cloud import endpoints, models
+from taxiops.cloud import endpoints, models, slots
 from taxiops.cloud.views import EndpointView
 from taxiops.config import Settings
 from taxiops.errors import Conflict, EvidenceError, Restored, StepFailed, UsageError
@@ -65,7 +65,7 @@ def serving(deployed_once: tuple[Settings, EndpointView]) -> Iterator[Settings]:
             connection, now, ignore, traffic=before.traffic, mirror={}, tags=tags
         )
     for slot in set(now.slots) - set(before.slots):
-        endpoints.delete_slot(connection, slot, ignore)
+        slots.delete_slot(connection, slot, ignore)
     shutil.rmtree(settings.output, ignore_errors=True)
 
 

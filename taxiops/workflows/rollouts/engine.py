@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 
-from taxiops.cloud import endpoints
+from taxiops.cloud import endpoints, slots
 from taxiops.cloud.client import Connection
 from taxiops.cloud.interrupts import check_stop
 from taxiops.cloud.scoring import Scorer
@@ -152,7 +152,7 @@ class Engine:
         self.progress(f"deleting slot {step.slot}: {step.reason}")
         if wanted_of(record).is_undone:
             save_logs(self.connection, record)
-        endpoints.delete_slot(self.connection, step.slot, self.progress)
+        slots.delete_slot(self.connection, step.slot, self.progress)
         endpoint = endpoints.require_endpoint(self.connection)
         detail = f"{step.slot}: {step.reason}"
         return self.done("slot_deleted", record, endpoint.traffic, detail)
@@ -163,7 +163,7 @@ class Engine:
         root = self.connection.settings.root
         with code_snapshot(root) as code:
             spec = slot_spec(root, code, record, self.limits)
-            endpoint = endpoints.create_slot(
+            endpoint = slots.create_slot(
                 self.connection, spec, self.progress, self.limits.provision_deadline_s
             )
         record = record.at(records.PROVISIONED)

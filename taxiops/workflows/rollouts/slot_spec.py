@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from taxiops.cloud import endpoints, models
+from taxiops.cloud import endpoints, models, slots
 from taxiops.cloud.client import Connection
 from taxiops.cloud.views import SlotSpec
 from taxiops.errors import UsageError
@@ -56,7 +56,7 @@ def save_logs(connection: Connection, record: Record) -> None:
     folder = logs_folder(connection)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for container, text in endpoints.slot_logs(connection, record.slot).items():
+        for container, text in slots.slot_logs(connection, record.slot).items():
             (folder / f"{container}.log").write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror}.") from error
