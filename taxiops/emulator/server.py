@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +75,7 @@ def start(
     state = state.absolute()
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     with start_lock(state):
-        runs = is_running(state)
-        process = None if runs else launch(state, owner_pid, environments, idle_minutes)
-        await_ready(state, process)
+        await_ready(state, lambda: launch(state, owner_pid, environments, idle_minutes))
         check_environments(state, environments)
         if seed:
             call(state, "POST", "/_emulator/seed", seed)
@@ -122,11 +120,18 @@ def launch(
         )
 
 
-def await_ready(state: Path, process: "subprocess.Popen[bytes] | None") -> None:
-    """Wait until it answers. Raises EmulatorError when it ends instead, or does not in time."""
+def await_ready(state: Path, begin: Callable[[], "subprocess.Popen[bytes]"]) -> None:
+    """Wait until it answers; begin one when none runs, or the one that ran is gone meanwhile.
+
+    Raises EmulatorError when it ends instead, or does not answer in time.
+    """
     log = state / "emulator.log"
+    process: subprocess.Popen[bytes] | None = None
     deadline = time.monotonic() + START_DEADLINE_S
     while time.monotonic() < deadline:
+        # One that was killed holds its lock until the kernel has taken it down.
+        if process is None and not is_running(state):
+            process = begin()
         if read_state(state):
             try:
                 call(state, "GET", "/_emulator/health")

@@ -1,6 +1,8 @@
 """Jobs as the SDK submits and shows them: registered components, nesting, children, refusals."""
 
+import fcntl
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,15 @@ def test_kinds_that_are_not_emulated_are_refused_by_name(workspace: Any, tmp_pat
     assert refusal.value.status_code == 400
 
 
+def is_free(lock: Path) -> bool:
+    with lock.open("rb+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
 def test_a_job_that_ran_when_the_emulator_was_killed_is_failed_and_its_processes_are_gone(
     emulator: Any, tmp_path: Path, trusting: Path
 ) -> None:
@@ -152,7 +163,14 @@ def test_a_job_that_ran_when_the_emulator_was_killed_is_failed_and_its_processes
         daemon = psutil.Process(own.document["pid"])
         daemon.kill()
         daemon.wait(timeout=60)
-        own.start()
+        # Like one that is killed while another start looks: it still holds its lock.
+        with (own.state / "emulator.lock").open("rb+") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            starting = threading.Thread(target=own.start)
+            starting.start()
+            while is_free(own.state / "start.lock"):
+                assert starting.is_alive()
+        starting.join(timeout=60)
         ended = own.workspace().jobs.get(name)
         assert ended.status == "Failed"
         with pytest.raises(Exception, match="emulator was stopped while this job ran"):
