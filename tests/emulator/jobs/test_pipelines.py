@@ -180,6 +180,25 @@ def test_what_a_job_leaves_in_outputs_and_logs_are_its_artifacts(parts: Parts) -
     assert (left.parent / "user_logs/std_log.txt").read_text() == "said\n"
 
 
+def test_a_pipeline_job_may_be_a_component(parts: Parts) -> None:
+    """Whose steps, defaults and outputs are the job's: `component:` in place of `jobs:`."""
+    say = node(parts, "say", "echo ${{inputs.a}} ${{inputs.b}} > ${{outputs.out}}/said")
+    say["inputs"] = {
+        key: {"job_input_type": "literal", "value": f"${{{{parent.inputs.{key}}}}}"} for key in "ab"
+    }
+    say["outputs"] = {"out": {"value": "${{parent.outputs.made}}"}}
+    spec = {
+        "type": "pipeline",
+        "inputs": {"a": {"type": "integer", "default": 1}, "b": {"type": "integer", "default": 2}},
+        "outputs": {"made": {"type": "uri_folder"}},
+        "jobs": {"say": say},
+    }
+    component = parts.put_component("whole", spec)
+    inputs = {"b": {"jobInputType": "literal", "value": "3"}}
+    run(parts, "of-a-component", {}, componentId=component, inputs=inputs)
+    assert (parts.output("of-a-component", "made") / "said").read_text() == "1 3\n"
+
+
 def test_the_artifacts_of_a_step_are_an_output_for_the_next_one(parts: Parts) -> None:
     """Of that name, as in Microsoft's own example; nobody has to declare a place."""
     first = node(parts, "first", "echo a > outputs/a.txt", outputs={})

@@ -46,9 +46,25 @@ def run_command(parts: Parts, run: Run, properties: Json, inputs: Mapping[str, V
 
 
 def run_pipeline(parts: Parts, run: Run, properties: Json, inputs: Mapping[str, Value]) -> None:
-    outputs = properties.get("outputs") or {}
-    PipelineRun(parts, run, run.root, properties.get("jobs") or {}, inputs, outputs).run()
+    outputs, nodes = properties.get("outputs") or {}, properties.get("jobs") or {}
+    if properties.get("componentId") and not nodes:
+        spec = parts.bindings.spec(run.scope, properties)
+        nodes = spec.get("jobs") or {}
+        inputs = {**defaults(spec), **inputs}
+        given = {key: each for key, each in outputs.items() if each}
+        outputs = {**(spec.get("outputs") or {}), **given}
+    PipelineRun(parts, run, run.root, nodes, inputs, outputs).run()
     parts.outputs.register(run.scope, run.root, outputs)
+
+
+def defaults(spec: Json) -> dict[str, Value]:
+    """The values of a component's inputs that nobody gives."""
+    declared = {
+        key: (each or {}).get("default") for key, each in (spec.get("inputs") or {}).items()
+    }
+    return {
+        key: Value(graph.literal_text(each)) for key, each in declared.items() if each is not None
+    }
 
 
 def run_sweep(parts: Parts, run: Run, properties: Json, inputs: Mapping[str, Value]) -> None:
