@@ -97,7 +97,8 @@ def test_an_identical_deterministic_step_is_reused_and_says_so(parts: Parts) -> 
 
 
 def test_outputs_go_where_they_are_asked_and_become_assets(parts: Parts) -> None:
-    place = "azureml://datastores/workspaceblobstore/paths/kept/${{name}}/${{output_name}}.txt"
+    store = "azureml://datastores/${{default_datastore}}/paths"
+    place = f"{store}/kept/${{{{parent.name}}}}/${{{{name}}}}/${{{{output_name}}}}.txt"
     spec = {
         "command": "echo one > ${{outputs.file}}; echo two > ${{outputs.model}}/weights; "
         "echo ${{outputs.address}}",
@@ -118,7 +119,9 @@ def test_outputs_go_where_they_are_asked_and_become_assets(parts: Parts) -> None
         document = run(parts, name, nodes, outputs={"trained": trained})
     child = children(parts, "places")["only"]
     shown = child["properties"]["outputs"]
-    assert shown["file"]["uri"].endswith(f"kept/{child['name']}/file.txt")
+    assert shown["file"]["uri"].endswith(
+        f"workspaceblobstore/paths/kept/places/{child['name']}/file.txt"
+    )
     assert parts.output(child["name"], "file").read_text() == "one\n"
     log = parts.jobs.logs(SCOPE, child["name"])["user_logs/std_log.txt"].read_text()
     assert log.strip() == shown["address"]["uri"]

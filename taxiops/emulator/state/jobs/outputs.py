@@ -34,8 +34,8 @@ from taxiops.emulator.state.storage.blobs import Blobs
 from taxiops.emulator.state.storage.store import Store
 
 Json = dict[str, Any]
-# What the path of an output may name; `name` is the step's own job, not its pipeline.
-PLACE_MARKS = ("${{name}}", "${{output_name}}", "${{default_datastore}}")
+# What the path of an output may name; `name` is the step's own job, `parent.name` its pipeline.
+PLACE_MARKS = ("${{name}}", "${{output_name}}", "${{default_datastore}}", "${{parent.name}}")
 
 
 class Outputs:
@@ -87,7 +87,8 @@ class Outputs:
             path = f"azureml/{name}/{key}"
             uri = workspace_uri(scope, store, path + ("" if kind == FILE else "/"))
         else:
-            for mark, text in zip(PLACE_MARKS, (name, key, store), strict=True):
+            parent = str((self._documents.get(scope, name) or {}).get("parent") or name)
+            for mark, text in zip(PLACE_MARKS, (name, key, store, parent), strict=True):
                 uri = uri.replace(mark, text)
             match = DATASTORE_PATH.fullmatch(uri)
             if match is None:
