@@ -76,6 +76,7 @@ FAMILIES = (
             "tensorflow-2.12-cuda11",
             "tensorflow-2.11-cuda11",
             "tensorflow-2.7-ubuntu20.04-py38-cuda11-gpu",
+            "tensorflow-2.5-ubuntu20.04-py38-cuda11-gpu",
             "tensorflow-2.4-ubuntu18.04-py37-cuda11-gpu",
         ),
         "3.10",
@@ -99,6 +100,8 @@ FAMILIES = (
             "acpt-pytorch-1.11-cuda11.3",
             "pytorch-1.10-ubuntu18.04-py38-cuda11-gpu",
             "pytorch-1.9-ubuntu18.04-py37-cuda11-gpu",
+            "pytorch-1.8-ubuntu18.04-py37-cuda11-gpu",
+            "pytorch-1.7-ubuntu18.04-py37-cuda11-gpu",
         ),
         "3.10",
         40,
@@ -123,7 +126,12 @@ FAMILIES = (
         (*USUAL, "azureml-inference-server-http", "scikit-learn"),
     ),
     Family(("python-sdk-v2",), "3.10", 40, (*USUAL, "azure-ai-ml", "azure-identity")),
-    Family(("responsibleai-tabular",), "3.9", 30, (*USUAL, "scikit-learn", "responsibleai")),
+    Family(
+        ("responsibleai-tabular", "responsibleai-ubuntu20.04-py38-cpu"),
+        "3.9",
+        30,
+        (*USUAL, "scikit-learn", "responsibleai"),
+    ),
     Family(("minimal",), "3.10", 1, ()),
 )
 BY_NAME = {name.lower(): (name, family) for family in FAMILIES for name in family.names}
