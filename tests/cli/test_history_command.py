@@ -6,10 +6,10 @@ from typing import Any
 from pytest_mock import MockerFixture
 
 from taxiops.domain.hash_chain import Break
-from taxiops.workflows.history import TEXTS, Happening, HistoryResult
+from taxiops.workflows.history import HistoryResult
 
-TEXT = dict.fromkeys(TEXTS, "x") | {"at": "2026-01-02T03:04:05.123Z"}
-PUT = Happening(TEXT, {}, {"blue": 100}, 3)
+from .outcomes import PUT
+
 DAMAGED = HistoryResult(
     "dev", "e", (PUT,), {"blue": PUT}, (Break(1, "entry 1 was edited"),), 4, "taxiops x"
 )

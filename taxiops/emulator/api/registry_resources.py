@@ -84,21 +84,28 @@ def provided(region: Json, registry: Json) -> Json:
     """A region with the ids of the accounts that Azure makes in it, in a group of its own."""
     group = f"azureml-rg-{registry['name']}_{registry['guid']}"
     home = f"/subscriptions/{registry['subscription']}/resourceGroups/{group}/providers"
-    whole = dict(region)
-    for listed, made, provider in ACCOUNTS:
-        accounts = region.get(listed)
-        if not isinstance(accounts, list):
-            continue
-        whole[listed] = [dict(each) if isinstance(each, dict) else each for each in accounts]
-        for number, each in enumerate(whole[listed]):
-            if isinstance(each, dict) and isinstance(each.get(made), dict):
-                place = f"{registry['guid']}/{region.get('location')}/{number}"
-                name = hashlib.sha256(place.encode()).hexdigest()[:20]
-                each[made] = {
-                    **each[made],
-                    "armResourceId": {"resourceId": f"{home}/{provider}/{name}"},
-                }
-    return whole
+    place = f"{registry['guid']}/{region.get('location')}"
+    accounts = {
+        listed: [
+            with_id(each, made, f"{home}/{provider}/{name_at(f'{place}/{number}')}")
+            for number, each in enumerate(region[listed])
+        ]
+        for listed, made, provider in ACCOUNTS
+        if isinstance(region.get(listed), list)
+    }
+    return {**region, **accounts}
+
+
+def name_at(place: str) -> str:
+    """Letters and digits that are always the same for one place in a registry."""
+    return hashlib.sha256(place.encode()).hexdigest()[:20]
+
+
+def with_id(account: object, made: str, resource_id: str) -> object:
+    """The account with its id, when it is one that Azure makes."""
+    if not isinstance(account, dict) or not isinstance(account.get(made), dict):
+        return account
+    return {**account, made: {**account[made], "armResourceId": {"resourceId": resource_id}}}
 
 
 @routes.add("DELETE", ARM_REGISTRY)

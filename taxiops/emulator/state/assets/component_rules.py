@@ -76,18 +76,24 @@ def with_registry(holder: Json) -> Json:
     reference = holder.get("environment")
     if not isinstance(reference, str):
         return {}
-    match = ARM_ASSET.fullmatch(plain(reference)) or SHORT_ASSET.fullmatch(reference)
-    name = curated.registry_name(match["name"]) if match else ""
-    if match is None or not name:
-        return {}
-    version = match["version"]
-    label = match["label"] if match.re is SHORT_ASSET else version * (match["by"] == "labels")
-    if label:
-        version = curated.newest(curated.name_in_registry(name)) if label == "latest" else ""
-    if not version:
+    shown, version, label = parts_of(reference)
+    name = curated.registry_name(shown)
+    if label == "latest":
+        version = curated.newest(curated.name_in_registry(name))
+    if not name or not version:
         return {}
     home = f"azureml://registries/{curated.REGISTRY}/environments"
     return {"environment": f"{home}/{name}/versions/{version}"}
+
+
+def parts_of(reference: str) -> tuple[str, str, str]:
+    """(name, version, label) of what a workspace has; empty where the reference says nothing."""
+    if long := ARM_ASSET.fullmatch(plain(reference)):
+        is_label = long["by"].lower() == "labels"
+        version, label = ("", long["version"]) if is_label else (long["version"], "")
+        return long["name"], version, label
+    short = SHORT_ASSET.fullmatch(reference)
+    return (short["name"], short["version"] or "", short["label"] or "") if short else ("", "", "")
 
 
 def version_of_spec(spec: object) -> str:

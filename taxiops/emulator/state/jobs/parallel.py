@@ -37,10 +37,9 @@ def as_command(step: Step) -> Step:
         shlex.quote(str(PROGRAM)),
         shlex.quote(json.dumps(settings_of(given, task))),
         quoted(source[0]),
+        quoted(str(task.get("append_row_to") or "")),
+        *str(task.get("program_arguments") or "").split(),
     ]
-    if target := str(task.get("append_row_to") or ""):
-        words += ["--append-row-to", quoted(target)]
-    words += ["--", " ".join(str(task.get("program_arguments") or "").split())]
     spec = {
         **step.spec,
         "type": "command",

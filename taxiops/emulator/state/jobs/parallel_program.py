@@ -1,9 +1,10 @@
 """Runs the entry script of a parallel job over its mini-batches; imports nothing of taxiops.
 
-`python parallel_program.py SETTINGS DATA [--append-row-to FILE] -- ARGUMENTS OF THE ENTRY SCRIPT`,
-in the folder of the entry script's code. SETTINGS: a JSON object (parallel.py makes it). What
-init(), run() and shutdown() are given and may return: learn.microsoft.com, "How to use parallel
-job in pipeline". One process takes one mini-batch after the other.
+`python parallel_program.py SETTINGS DATA TARGET [ARGUMENTS OF THE ENTRY SCRIPT]`, in the folder of
+the entry script's code. SETTINGS: a JSON object (parallel.py makes it). TARGET: the file that
+returned rows are appended to, or empty. What init(), run() and shutdown() are given and may return:
+learn.microsoft.com, "How to use parallel job in pipeline". One process takes one mini-batch after
+the other.
 """
 
 import importlib.util
@@ -60,15 +61,15 @@ class EntryScript:
 
 
 def main(arguments: list[str]) -> None:
-    ours, script_arguments = arguments[: arguments.index("--")], arguments[arguments.index("--") :]
-    settings, data = json.loads(ours[0]), Path(ours[1])
+    asked, data, target, *script_arguments = arguments
+    settings = json.loads(asked)
     logging.basicConfig(level=settings["logging_level"], stream=sys.stdout)
-    sys.argv = [settings["entry_script"], *script_arguments[1:]]
+    sys.argv = [settings["entry_script"], *script_arguments]
     sys.path[0] = str(Path.cwd())
     script = load(Path(settings["entry_script"]))
-    batches = list(split(data, settings))
+    batches = list(split(Path(data), settings))
     getattr(script, "init", lambda: None)()
-    rows = Rows(Path(ours[3]) if len(ours) > 3 else None)
+    rows = Rows(Path(target) if target else None)
     tally = Tally(settings["error_threshold"], settings["mini_batch_error_threshold"])
     for number, batch in enumerate(batches):
         tally.count(batch, attempt(script.run, number, batch, settings, rows))
